@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The TDX module model: what a processor emulator calls.
+ *
+ * The model sees the machine only through TdxPlatform.  All state of TDs lives
+ * in the RAM pages that the host gave (PAMT, TDR, TDCS, TDVPS, Secure EPT);
+ * only the module's global state is in TdxMod.  Every function may be called
+ * by several logical processors (LPs) at once; none waits for another.
+ */
+#ifndef TDXMOD_H
+#define TDXMOD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TDXMOD_MAX_LPS          64
+#define TDXMOD_MAX_CMRS         32
+#define TDXMOD_TDVPS_PAGES      6       /* TDVPR and five TDCX */
+
+typedef struct TdxMod TdxMod;
+
+typedef struct TdxPlatform {
+    void *opaque;
+    /*
+     * Host address of guest RAM [pa, pa + len), len <= 4096 and not crossing
+     * a 4 KiB boundary; NULL if that is not all RAM.  Valid until the call
+     * into the model returns.
+     */
+    void *(*map)(void *opaque, uint64_t pa, size_t len);
+    /* The model wrote [pa, pa + len): translated code and dirty bits follow. */
+    void (*written)(void *opaque, uint64_t pa, size_t len);
+    /* False: no entropy now (TDX_RND_NO_ENTROPY). */
+    bool (*random)(void *opaque, void *buf, size_t len);
+    /* The processor's own CPUID; out: EAX, EBX, ECX, EDX. */
+    void (*cpuid)(void *opaque, uint32_t leaf, uint32_t subleaf,
+                  uint32_t out[4]);
+    /* The time-stamp counter of the machine, before offsetting. */
+    uint64_t (*tsc)(void *opaque);
+    /* What the model wants a developer to see: guest errors, things not modelled. */
+    void (*log)(void *opaque, bool unimplemented, const char *text);
+} TdxPlatform;
+
+typedef struct TdxCmr {
+    uint64_t base, size;        /* bytes, multiples of 4096 */
+} TdxCmr;
+
+typedef struct TdxModConfig {
+    unsigned num_lps;           /* LPs that must do TDH.SYS.LP.INIT */
+    unsigned num_pkgs;
+    uint8_t lp_pkg[TDXMOD_MAX_LPS];
+    uint8_t max_pa;             /* physical address bits, KeyID included: 52 */
+    uint8_t keyid_bits;         /* the upper ones of these */
+    uint32_t num_mktme_keyids;  /* IA32_MKTME_KEYID_PARTITIONING[31:0] */
+    uint32_t num_tdx_keyids;    /* IA32_MKTME_KEYID_PARTITIONING[63:32] */
+    uint16_t major, minor, update, build_num;
+    uint32_t build_date;        /* BCD, yyyymmdd */
+    uint64_t tsc_hz;            /* of TdxPlatform.tsc */
+    uint64_t xcr0, xss;         /* state components that the processor has */
+    unsigned num_cmrs;
+    TdxCmr cmr[TDXMOD_MAX_CMRS];
+} TdxModConfig;
+
+/* What the processor needs to run a TD's vCPU. */
+typedef struct TdxEnter {
+    uint64_t tdvps[TDXMOD_TDVPS_PAGES]; /* PAs; [0] TDVPR, see tdx/tdvps.h */
+    uint64_t shared_mask;       /* the SHARED bit of a GPA */
+    uint16_t hkid;
+    bool flush;                 /* drop cached translations of this vCPU first */
+    bool first;                 /* a new TDH.VP.ENTER, not a resumption */
+} TdxEnter;
+
+typedef enum TdxAction {
+    TDX_RETURN_TO_HOST,         /* the SEAMCALL is complete: gpr[] is its result */
+    TDX_ENTER_TD,               /* load the TD's state from its TDVPS and run it */
+} TdxAction;
+
+TdxMod *tdxmod_new(const TdxPlatform *platform, const TdxModConfig *config);
+void tdxmod_free(TdxMod *m);
+
+/* Machine reset: the module is loaded and waits for TDH.SYS.INIT. */
+void tdxmod_reset(TdxMod *m);
+
+/*
+ * One SEAMCALL with RAX[63] = 0 by logical processor @lp.  @gpr: L1's general
+ * registers in the processor's numbering (0 RAX, 1 RCX, 2 RDX, 3 RBX, 4 RSP,
+ * 5 RBP, 6 RSI, 7 RDI, 8.. R8..R15), changed as the leaf says.  Only
+ * TDH.VP.ENTER answers TDX_ENTER_TD, and fills @enter.
+ */
+TdxAction tdxmod_seamcall(TdxMod *m, unsigned lp, uint64_t gpr[16],
+                          TdxEnter *enter);
+
+/*
+ * The TD that @lp runs had a VM exit.  Its registers are in its TDVPS, the
+ * exit information in the VMCS there.  @suppress_ve: bit 63 of the EPT entry
+ * that caused an EPT violation.  Answers TDX_ENTER_TD to resume the TD, or
+ * TDX_RETURN_TO_HOST with L1's registers of the completed TDH.VP.ENTER in
+ * @gpr (which holds those that tdxmod_seamcall() was given).
+ */
+TdxAction tdxmod_td_exit(TdxMod *m, unsigned lp, bool suppress_ve,
+                         uint64_t gpr[16], TdxEnter *enter);
+
+/* @lp was reset while it ran a TD, or not: forget that it is inside. */
+void tdxmod_lp_reset(TdxMod *m, unsigned lp);
+
+/* Statistics: calls and errors of one leaf; false: no such leaf. */
+bool tdxmod_leaf_stats(TdxMod *m, bool guest, unsigned leaf, const char **name,
+                       uint64_t *calls, uint64_t *errors);
+
+/* Pages that are not PT_NDA or PT_RSVD now, by PAMT type; for leak checks. */
+uint64_t tdxmod_pages_in_use(TdxMod *m);
+
+/* Name of a completion status ("TDX_OPERAND_INVALID"), or NULL. */
+const char *tdxmod_status_name(uint64_t status);
+
+#endif
