@@ -6,6 +6,9 @@
 #ifndef TDXMOD_MODULE_H
 #define TDXMOD_MODULE_H
 
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 #include <glib.h>
 #include "tdx/status.h"
 #include "tdx/leaves.h"
@@ -81,8 +84,10 @@ struct TdxMod {
     unsigned hkid_shift;        /* first KeyID bit of a PA */
     uint32_t hkid_first, hkid_end;      /* private KeyIDs [first, end) */
 
-    uint16_t sys_lock;
+    uint16_t sys_lock;          /* changes of state and what follows below */
+    uint16_t inside_lock;       /* shared: a leaf runs; DISABLE, SHUTDOWN: exclusive */
     SysState state;
+    bool dynamic_pamt;
     uint16_t global_hkid;
     uint64_t pkgs_key_done;     /* packages that did TDH.SYS.KEY.CONFIG */
     unsigned num_tdmrs;
@@ -93,6 +98,7 @@ struct TdxMod {
     uint16_t wbcache_lock[TDXMOD_MAX_LPS];      /* by package */
 
     TdxLp lp[TDXMOD_MAX_LPS];
+    const struct Leaf *host_leaf[TDX_MAX_LEAF], *guest_leaf[TDX_MAX_LEAF];
     LeafStats host_stats[TDX_MAX_LEAF], guest_stats[TDX_MAX_LEAF];
     struct CpuidModel *cpuid;   /* guest.h; made by cpuid_model_new() */
 };
@@ -119,6 +125,7 @@ typedef uint64_t LeafHandler(TdxCall *c);
 enum leaf_flags {
     LEAF_BEFORE_READY = 1 << 0, /* allowed in every state but SHUTDOWN */
     LEAF_IN_SHUTDOWN = 1 << 1,
+    LEAF_ALONE = 1 << 2,        /* takes inside_lock itself */
 };
 
 typedef struct Leaf {
@@ -127,8 +134,7 @@ typedef struct Leaf {
     uint8_t flags;
     const char *name;           /* "TDH.MEM.PAGE.AUG" */
     LeafHandler *handler;
-    uint16_t outputs;           /* registers cleared before the handler runs
-                                   whose inputs the handler does not need */
+    uint16_t zero_on_error;     /* 1 << enum tdx_reg: plain outputs, 0 on error */
 } Leaf;
 
 /*
@@ -141,7 +147,11 @@ extern const Leaf tdx_leaves_sys[], tdx_leaves_phymem[];
 extern const Leaf tdx_leaves_mng[], tdx_leaves_vp[], tdx_leaves_mem[], tdx_leaves_mr[];
 extern const Leaf tdx_leaves_tdg[];
 
+#define TDX_REG(r)              (uint16_t)(1u << (r))
+
 /* module.c */
+/* Forget everything but the configuration; the module waits for TDH.SYS.INIT. */
+void tdx_reset_state(TdxMod *m);
 /*
  * RAX of TDCALL: look the guest leaf up and run it; NULL handler never
  * happens: an unknown leaf, version or reserved bit gives OPERAND_INVALID|RAX.

@@ -208,7 +208,10 @@ void vcpu_written(TdxMod *m, const Vcpu *v);    /* TDVPR and VMCS pages */
 bool td_reopen(TdxCall *c, Td *td, Vcpu *v);
 
 /* vp_enter.c (owner: T2): tdh_vp_enter(), its checks and the running record */
-/* The TD exit: epoch count, VCPU state, locks and m->lp[lp].run are released. */
+/*
+ * The TD exit: epoch count, VCPU state and locks are released; run.active is
+ * cleared last, by an atomic store with release order.
+ */
 void vp_run_end(TdxMod *m, unsigned lp);
 
 /* mng*.c, vp*.c, mem*.c, mr.c (owner: T2): leaves */

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * PAMT walks, locks and transitions.
+ *
+ * Lock order of a walk: 1G entry shared, 2M entry shared, leaf as asked.  A 2M
+ * or 1G entry is locked exclusively to become a leaf or stop being one, so it
+ * cannot change while any page below is locked through it.
+ */
+#include "pamt.h"
+
+enum { UPPER_2M, UPPER_1G };
+
+static void entry_written(TdxMod *m, uint64_t entry_pa)
+{
+    tdx_written(m, entry_pa, sizeof(struct pamt_entry));
+}
+
+/* The entry of @level that covers @pa; NULL: outside TDMRs or not RAM. */
+static struct pamt_entry *find_entry(TdxMod *m, const Tdmr *t, uint64_t pa,
+                                     unsigned level, uint64_t *entry_pa)
+{
+    *entry_pa = t->pamt[level] + ((pa - t->base) >> TDX_LEVEL_SHIFT(level)) *
+                                 sizeof(struct pamt_entry);
+    return tdx_map(m, *entry_pa, sizeof(struct pamt_entry));
+}
+
+static enum pamt_type entry_type(const struct pamt_entry *e)
+{
+    return __atomic_load_n(&e->type, __ATOMIC_ACQUIRE) & 31;
+}
+
+static void unlock_upper(PamtPage *p)
+{
+    if (p->upper_held) {
+        for (int i = UPPER_2M; i <= UPPER_1G; i++) {
+            if (p->upper[i]) {
+                tdx_unlock(&p->upper[i]->lock, LOCK_SHARED);
+            }
+        }
+        p->upper_held = false;
+    }
+}
+
+static void forget(PamtPage *p)
+{
+    *p = (PamtPage){ 0 };
+}
+
+/*
+ * Walk down to the leaf that covers @pa and lock it, but not below @stop.
+ * Fails with BUSY|id or ADDR_RANGE_ERROR|id, and then holds nothing.
+ */
+static uint64_t walk(TdxMod *m, PamtPage *p, unsigned id, uint64_t pa, unsigned stop,
+                     LockMode mode)
+{
+    const Tdmr *t = tdmr_find(m, pa);
+
+    forget(p);
+    if (!t) {
+        return tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, id);
+    }
+    p->mode = mode;
+    p->upper_held = true;
+    for (unsigned level = TDX_1G;; level--) {
+        uint64_t entry_pa;
+        struct pamt_entry *e = find_entry(m, t, pa, level, &entry_pa);
+        bool leaf;
+
+        if (!e) {
+            unlock_upper(p);
+            return tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, id);
+        }
+        leaf = level == stop || entry_type(e) != PT_NDA;
+        if (!tdx_trylock(&e->lock, leaf ? mode : LOCK_SHARED)) {
+            unlock_upper(p);
+            return tdx_operand(TDX_OPERAND_BUSY, id);
+        }
+        if (leaf != (level == stop || entry_type(e) != PT_NDA)) {
+            /* It changed before the lock was ours: whoever did was in conflict. */
+            tdx_unlock(&e->lock, leaf ? mode : LOCK_SHARED);
+            unlock_upper(p);
+            return tdx_operand(TDX_OPERAND_BUSY, id);
+        }
+        if (leaf) {
+            p->entry = e;
+            p->entry_pa = entry_pa;
+            p->level = level;
+            p->pa = pa & ~(TDX_LEVEL_SIZE(level) - 1);
+            return TDX_SUCCESS;
+        }
+        p->upper[level - 1] = e;
+        p->upper_pa[level - 1] = entry_pa;
+    }
+}
+
+uint64_t pamt_lock(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+                   enum pamt_type type, LockMode mode)
+{
+    uint64_t st;
+
+    forget(p);
+    if (!tdx_private_hpa_valid(m, pa, TDX_PAGE_SIZE)) {
+        return tdx_operand(TDX_OPERAND_INVALID, reg);
+    }
+    st = walk(m, p, reg, pa, TDX_4K, mode);
+    if (st) {
+        return st;
+    }
+    if (p->level != TDX_4K || pamt_type(p) != type) {
+        pamt_unlock(m, p);
+        return tdx_operand(TDX_PAGE_METADATA_INCORRECT, reg);
+    }
+    return TDX_SUCCESS;
+}
+
+uint64_t pamt_lock_free(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+                        unsigned level)
+{
+    uint64_t st;
+
+    if (level == TDX_4K) {
+        return pamt_lock(m, p, reg, pa, PT_NDA, LOCK_EXCLUSIVE);
+    }
+    forget(p);
+    if (!tdx_private_hpa_valid(m, pa, TDX_LEVEL_SIZE(level))) {
+        return tdx_operand(TDX_OPERAND_INVALID, reg);
+    }
+    st = walk(m, p, reg, pa, level, LOCK_EXCLUSIVE);
+    if (st) {
+        return st;
+    }
+    if (level != TDX_2M || p->level != level || pamt_type(p) != PT_NDA ||
+        (p->entry->aux & (PAMT_2M_USED | PAMT_2M_RSVD))) {
+        pamt_unlock(m, p);
+        return tdx_operand(TDX_PAGE_METADATA_INCORRECT, reg);
+    }
+    return TDX_SUCCESS;
+}
+
+uint64_t pamt_lock_any(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+                       LockMode mode)
+{
+    return walk(m, p, reg, pa, TDX_4K, mode);
+}
+
+/* The leaf entry of @pa with no lock; its level if @stop allows, else -1. */
+static int find_leaf(TdxMod *m, uint64_t pa, struct pamt_entry **e, uint64_t *entry_pa)
+{
+    const Tdmr *t = tdmr_find(m, pa);
+
+    for (int level = TDX_1G; t && level >= TDX_4K; level--) {
+        *e = find_entry(m, t, pa, level, entry_pa);
+        if (!*e) {
+            break;
+        }
+        if (level == TDX_4K || entry_type(*e) != PT_NDA) {
+            return level;
+        }
+    }
+    return -1;
+}
+
+bool pamt_held(TdxMod *m, PamtPage *p, uint64_t pa, LockMode mode)
+{
+    forget(p);
+    if (find_leaf(m, pa, &p->entry, &p->entry_pa) != TDX_4K) {
+        forget(p);
+        return false;
+    }
+    p->pa = pa;
+    p->mode = mode;
+    return true;
+}
+
+uint64_t pamt_lock_implicit(TdxMod *m, PamtPage *p, unsigned id, uint64_t pa,
+                            enum pamt_type type, LockMode mode)
+{
+    if (!tdx_private_hpa_valid(m, pa, TDX_PAGE_SIZE) || !pamt_held(m, p, pa, mode)) {
+        forget(p);
+        return tdx_operand(TDX_PAGE_METADATA_INCORRECT, id);
+    }
+    if (!tdx_trylock(&p->entry->lock, mode)) {
+        forget(p);
+        return tdx_operand(TDX_OPERAND_BUSY, id);
+    }
+    if (entry_type(p->entry) != type) {
+        pamt_unlock(m, p);
+        return tdx_operand(TDX_PAGE_METADATA_INCORRECT, id);
+    }
+    return TDX_SUCCESS;
+}
+
+void pamt_keep_leaf(PamtPage *p)
+{
+    unlock_upper(p);
+}
+
+void pamt_unlock(TdxMod *m, PamtPage *p)
+{
+    (void)m;
+    if (p->entry) {
+        tdx_unlock(&p->entry->lock, p->mode);
+        unlock_upper(p);
+        forget(p);
+    }
+}
+
+/* Count 4K pages of a 2M region in and out; true: none is left. */
+static bool count_used(TdxMod *m, const PamtPage *p, int change)
+{
+    struct pamt_entry *e = p->upper[UPPER_2M];
+    uint64_t old, used;
+
+    if (!e || !change) {
+        return false;
+    }
+    old = __atomic_load_n(&e->aux, __ATOMIC_RELAXED);
+    do {
+        used = old & PAMT_2M_USED;
+        if (change < 0 ? used == 0 : used >= 512) {
+            tdx_log(m, "PAMT entry of 0x%" PRIx64 " is corrupt: %u pages in use", p->pa,
+                    (unsigned)used);
+            return false;
+        }
+        used += change;
+    } while (!__atomic_compare_exchange_n(&e->aux, &old, (old & ~PAMT_2M_USED) | used,
+                                          true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    entry_written(m, p->upper_pa[UPPER_2M]);
+    return used == 0;
+}
+
+bool pamt_unlock_as(TdxMod *m, PamtPage *p, enum pamt_type type, uint64_t owner)
+{
+    enum pamt_type was = pamt_type(p);
+    uint64_t pfn = owner / TDX_PAGE_SIZE;
+    bool last = false;
+
+    for (int i = 0; i < 5; i++) {
+        p->entry->owner[i] = pfn >> 8 * i;
+    }
+    p->entry->aux = 0;
+    __atomic_store_n(&p->entry->type, type, __ATOMIC_RELEASE);
+    entry_written(m, p->entry_pa);
+    if (p->level == TDX_4K) {
+        last = count_used(m, p, (type != PT_NDA) - (was != PT_NDA));
+    }
+    pamt_unlock(m, p);
+    return last && m->dynamic_pamt;
+}
+
+static uint64_t entry_owner(const struct pamt_entry *e)
+{
+    uint64_t pfn = 0;
+
+    for (int i = 0; i < 5; i++) {
+        pfn |= (uint64_t)e->owner[i] << 8 * i;
+    }
+    return pfn * TDX_PAGE_SIZE;
+}
+
+uint64_t pamt_owner(const PamtPage *p)
+{
+    return entry_owner(p->entry);
+}
+
+uint64_t pamt_bepoch(const PamtPage *p)
+{
+    return p->entry->aux;
+}
+
+void pamt_set_bepoch(TdxMod *m, PamtPage *p, uint64_t epoch)
+{
+    p->entry->aux = epoch;
+    entry_written(m, p->entry_pa);
+}
+
+static struct pamt_entry *find_blockable(TdxMod *m, uint64_t pa, unsigned level,
+                                         uint64_t *entry_pa)
+{
+    struct pamt_entry *e;
+    enum pamt_type type;
+
+    if (find_leaf(m, pa, &e, entry_pa) != (int)level) {
+        return NULL;
+    }
+    type = entry_type(e);
+    return type == PT_REG || type == PT_EPT ? e : NULL;
+}
+
+bool pamt_bepoch_get(TdxMod *m, uint64_t pa, unsigned level, uint64_t *epoch)
+{
+    uint64_t entry_pa;
+    struct pamt_entry *e = find_blockable(m, pa, level, &entry_pa);
+
+    if (e) {
+        *epoch = __atomic_load_n(&e->aux, __ATOMIC_RELAXED);
+    }
+    return e != NULL;
+}
+
+bool pamt_bepoch_set(TdxMod *m, uint64_t pa, unsigned level, uint64_t epoch)
+{
+    uint64_t entry_pa;
+    struct pamt_entry *e = find_blockable(m, pa, level, &entry_pa);
+
+    if (e) {
+        __atomic_store_n(&e->aux, epoch, __ATOMIC_RELAXED);
+        entry_written(m, entry_pa);
+    }
+    return e != NULL;
+}
+
+uint64_t pamt_split(TdxMod *m, PamtPage *p)
+{
+    const Tdmr *t = tdmr_find(m, p->pa);
+    uint64_t entry_pa;
+
+    if (p->level != TDX_2M || !t) {
+        return TDX_PAGE_METADATA_INCORRECT;
+    }
+    for (uint64_t pa = p->pa; pa < p->pa + TDX_LEVEL_SIZE(TDX_2M); pa += TDX_PAGE_SIZE) {
+        struct pamt_entry *e = find_entry(m, t, pa, TDX_4K, &entry_pa);
+
+        if (!e) {
+            return TDX_PAGE_METADATA_INCORRECT;
+        }
+        e->type = p->entry->type;
+        memcpy(e->owner, p->entry->owner, sizeof(e->owner));
+        e->aux = 0;
+        entry_written(m, entry_pa);
+    }
+    memset(p->entry->owner, 0, sizeof(p->entry->owner));
+    p->entry->aux = 512;
+    __atomic_store_n(&p->entry->type, PT_NDA, __ATOMIC_RELEASE);
+    entry_written(m, p->entry_pa);
+    return TDX_SUCCESS;
+}
+
+/* All 512 pages below @p, which is locked exclusively, are PT_REG of @owner. */
+static bool mergeable(TdxMod *m, const Tdmr *t, const PamtPage *p, uint64_t owner)
+{
+    uint64_t entry_pa;
+
+    for (uint64_t pa = p->pa; pa < p->pa + TDX_LEVEL_SIZE(TDX_2M); pa += TDX_PAGE_SIZE) {
+        struct pamt_entry *e = find_entry(m, t, pa, TDX_4K, &entry_pa);
+
+        if (!e || entry_type(e) != PT_REG || entry_owner(e) != owner) {
+            return false;
+        }
+    }
+    return true;
+}
+
+uint64_t pamt_merge(TdxMod *m, unsigned reg, uint64_t pa, uint64_t owner)
+{
+    PamtPage p;
+    uint64_t entry_pa, st;
+    const Tdmr *t;
+
+    st = walk(m, &p, reg, pa, TDX_2M, LOCK_EXCLUSIVE);
+    if (st) {
+        return st;
+    }
+    t = tdmr_find(m, pa);
+    if (p.level != TDX_2M || pamt_type(&p) != PT_NDA || !mergeable(m, t, &p, owner)) {
+        pamt_unlock(m, &p);
+        return tdx_operand(TDX_PAGE_METADATA_INCORRECT, reg);
+    }
+    for (uint64_t a = p.pa; a < p.pa + TDX_LEVEL_SIZE(TDX_2M); a += TDX_PAGE_SIZE) {
+        struct pamt_entry *e = find_entry(m, t, a, TDX_4K, &entry_pa);
+
+        if (e) {
+            memset(e, 0, sizeof(*e));
+            entry_written(m, entry_pa);
+        }
+    }
+    pamt_unlock_as(m, &p, PT_REG, owner);
+    return TDX_SUCCESS;
+}
+
+/* Used 4K pages of one 2M entry. */
+static uint64_t entry_in_use(const struct pamt_entry *e)
+{
+    switch (entry_type(e)) {
+    case PT_NDA:
+    case PT_PAMT:
+        return MIN(e->aux & PAMT_2M_USED, 512);
+    case PT_RSVD:
+        return 0;
+    default:
+        return 512;
+    }
+}
+
+uint64_t tdxmod_pages_in_use(TdxMod *m)
+{
+    uint64_t sum = 0, entry_pa;
+
+    for (unsigned i = 0; i < m->num_tdmrs; i++) {
+        const Tdmr *t = &m->tdmr[i];
+        uint64_t end = MIN(__atomic_load_n(&t->next, __ATOMIC_ACQUIRE) &
+                           ~(TDX_LEVEL_SIZE(TDX_1G) - 1), t->base + t->size);
+
+        for (uint64_t pa = t->base; pa < end; pa += TDX_LEVEL_SIZE(TDX_2M)) {
+            struct pamt_entry *e = find_entry(m, t, pa, TDX_2M, &entry_pa);
+
+            sum += e ? entry_in_use(e) : 0;
+        }
+    }
+    return sum;
+}
