@@ -208,6 +208,20 @@ static void fill_cpu_state(TdxModConfig *c)
              env->features[FEAT_XSAVE_XSS_LO];
 }
 
+/* CMRs are sorted: the last one ends where RAM ends. */
+static bool ram_has_no_keyid(const TdxModConfig *c, Error **errp)
+{
+    const TdxCmr *last = &c->cmr[c->num_cmrs - 1];
+
+    if (c->num_cmrs && last->base + last->size > seamrr_base()) {
+        error_setg(errp, "tdx-module: RAM ends beyond the %d address bits that "
+                   "keyid-bits=%u leaves; lower one of the two",
+                   SEAM_MAX_PA - c->keyid_bits, c->keyid_bits);
+        return false;
+    }
+    return true;
+}
+
 bool seam_start(const TdxCmr *cmr, unsigned num_cmrs, Error **errp)
 {
     TdxModConfig c = {
@@ -222,12 +236,12 @@ bool seam_start(const TdxCmr *cmr, unsigned num_cmrs, Error **errp)
         .num_cmrs = MIN(num_cmrs, TDXMOD_MAX_CMRS),
     };
 
-    if (!fill_packages(&c, errp)) {
+    memcpy(c.cmr, cmr, c.num_cmrs * sizeof(*cmr));
+    if (!ram_has_no_keyid(&c, errp) || !fill_packages(&c, errp)) {
         return false;
     }
     fill_cpu_state(&c);
     c.tsc_hz = seam_tsc_hz();
-    memcpy(c.cmr, cmr, c.num_cmrs * sizeof(*cmr));
     seam.num_lps = c.num_lps;
     seam.mod = tdxmod_new(&seam_platform, &c);
     if (!seam.mod) {

@@ -271,30 +271,26 @@ static void td_entry_failed(SeamCpu *s, TdvpsMap *m, uint64_t qual)
     seam_written(s->enter.tdvps[TDVPS_VMCS], sizeof(Vmcs));
 }
 
-/* @env holds L1.  False: the state in the TDVPS cannot be entered. */
-static bool td_load(CPUX86State *env, SeamCpu *s, bool with_xbuff)
+/* @env holds L1.  False: the state in the TDVPS, @m, cannot be entered. */
+static bool td_load(CPUX86State *env, SeamCpu *s, TdvpsMap *m, bool with_xbuff)
 {
     X86VMX *vmx = env->vmx;
-    TdvpsMap m;
     uint64_t qual = 0;
 
-    if (!tdvps_map(s, &m)) {
-        return false;
-    }
-    s->vmcs = *m.vmcs;
+    s->vmcs = *m->vmcs;
     td_fix_controls(s);
     if (!vmx_eptp_valid(env, vmcs_read(&s->vmcs, VMCS_EPT_POINTER)) ||
         !vmx_check_guest(env, &s->vmcs, &qual)) {
         qemu_log_mask(LOG_GUEST_ERROR, "seam: the state of TDVPR 0x%" PRIx64
                       " fails VM entry, qualification %" PRIu64 "\n",
                       s->enter.tdvps[TDVPS_TDVPR], qual);
-        td_entry_failed(s, &m, qual);
+        td_entry_failed(s, m, qual);
         return false;
     }
     l1_to_host_area(env, &s->vmcs);
-    td_load_guest(env, m.guest);
+    td_load_guest(env, m->guest);
     if (with_xbuff) {
-        td_load_xbuff(env, m.xbuff);
+        td_load_xbuff(env, m->xbuff);
     }
     vmx->shared_mask = s->enter.shared_mask;
     vmx->shared_eptp = vmcs_read(&s->vmcs, VMCS_SHARED_EPT_POINTER);
@@ -313,23 +309,30 @@ static bool suppress_ve(CPUX86State *env, const SeamCpu *s)
            env->vmx->fault.suppress_ve;
 }
 
-/* Enter the TD until that succeeds or the module gives up. */
+/* Neither the TD nor the module gets anywhere: end TDH.VP.ENTER. */
+static void give_up(SeamCpu *s)
+{
+    qemu_log_mask(LOG_GUEST_ERROR, "seam: no progress in the TD of TDVPR 0x%"
+                  PRIx64 "\n", s->enter.tdvps[TDVPS_TDVPR]);
+    tdxmod_lp_reset(seam.mod, s->lp);
+    s->gpr[R_EAX] = STATUS_ENTRY_FAILED;
+}
+
+/* Enter the TD until that succeeds or the module completes TDH.VP.ENTER. */
 static void td_run(CPUX86State *env, SeamCpu *s, TdxAction action,
                    bool with_xbuff)
 {
+    TdvpsMap m;
+
     while (action == TDX_ENTER_TD) {
-        if (s->entries++ >= MAX_ENTRIES) {
-            qemu_log_mask(LOG_GUEST_ERROR, "seam: no progress in the TD of "
-                          "TDVPR 0x%" PRIx64 "\n", s->enter.tdvps[TDVPS_TDVPR]);
-            tdxmod_lp_reset(seam.mod, s->lp);
-            s->gpr[R_EAX] = STATUS_ENTRY_FAILED;
+        if (s->entries++ >= MAX_ENTRIES || !tdvps_map(s, &m)) {
+            give_up(s);
             break;
         }
-        if (td_load(env, s, with_xbuff)) {
+        if (td_load(env, s, &m, with_xbuff)) {
             return;
         }
-        action = tdxmod_td_exit(seam.mod, s->lp, suppress_ve(env, s), s->gpr,
-                                &s->enter);
+        action = tdxmod_td_exit(seam.mod, s->lp, false, s->gpr, &s->enter);
     }
     l1_resume(env, s);
 }
