@@ -211,9 +211,9 @@ static void fill_cpu_state(TdxModConfig *c)
 /* CMRs are sorted: the last one ends where RAM ends. */
 static bool ram_has_no_keyid(const TdxModConfig *c, Error **errp)
 {
-    const TdxCmr *last = &c->cmr[c->num_cmrs - 1];
+    const TdxCmr *last = c->num_cmrs ? &c->cmr[c->num_cmrs - 1] : NULL;
 
-    if (c->num_cmrs && last->base + last->size > seamrr_base()) {
+    if (last && last->base + last->size > seamrr_base()) {
         error_setg(errp, "tdx-module: RAM ends beyond the %d address bits that "
                    "keyid-bits=%u leaves; lower one of the two",
                    SEAM_MAX_PA - c->keyid_bits, c->keyid_bits);
