@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VMX for TCG: the per-CPU state and what the files of this directory offer
+ * each other.  SEAM (../seam) sits on top of it; nothing here knows of TDX.
+ */
+#ifndef TCG_VMX_H
+#define TCG_VMX_H
+
+#include "tcg/helper-tcg.h"
+#include "vmx/vmcs.h"
+
+#define VMX_NO_PTR      UINT64_MAX      /* no current VMCS, no VMXON region */
+
+/* What the last EPT walk that failed found out. */
+typedef struct VmxFault {
+    bool misconfig;             /* else a violation */
+    bool suppress_ve;           /* bit 63 of the entry that ended the walk */
+    uint64_t gpa;
+    uint64_t qual;              /* bits 2:0 access, 5:3 entry's R, W, X */
+} VmxFault;
+
+/*
+ * A layer that runs guests of its own through vmx_enter_guest(): it sees their
+ * VM exits after the host state of the VMCS has been loaded.
+ */
+typedef struct VmxClient {
+    void (*exited)(CPUX86State *env);
+} VmxClient;
+
+struct X86VMX {
+    bool vmxon;                 /* in VMX operation */
+    uint64_t vmxon_ptr;
+    uint64_t vmcs_ptr;          /* current VMCS, or VMX_NO_PTR */
+    Vmcs vmcs;                  /* cached copy of the current VMCS */
+
+    /* Valid in non-root operation (HF_GUEST_MASK). */
+    Vmcs *cur;                  /* &vmcs, or the client's */
+    const VmxClient *client;    /* NULL: an ordinary guest */
+    uint32_t pin, cpu, cpu2, exit_ctl, entry_ctl;       /* copies of controls */
+    uint32_t exception_bitmap;
+    uint64_t eptp;
+    uint64_t shared_mask;       /* GPA bit that selects shared_eptp; 0: none */
+    uint64_t shared_eptp;
+    uint64_t msr_bitmap, vapic_page;    /* physical addresses */
+    uint64_t tsc_multiplier;    /* 48-bit fraction; 1 << 48: unscaled */
+    bool host_nmi_blocked;      /* across a guest with virtual NMIs */
+    bool blocked_by_mov_ss;     /* what HF_INHIBIT_IRQ_MASK stands for */
+    uint64_t debugctl;
+    bool sipi_wait;             /* activity state wait-for-SIPI */
+
+    /* The event in delivery, as IDT-vectoring information; bit 31: valid. */
+    uint32_t vect_info, vect_error, vect_insn_len;
+    uint32_t inject_info;       /* of the event being injected by VM entry */
+
+    VmxFault fault;
+    uint64_t fault_gla;
+    bool fault_gla_valid, fault_on_walk;
+
+    /* Tag of what the non-root half of the TLB holds. */
+    uint64_t tlb_eptp, tlb_tag;
+    bool keep_tlb;              /* CR updates of entry and exit do not flush */
+
+    QEMUTimer *preemption_timer;
+    bool preemption_expired;
+
+    void *seam;                 /* the SEAM layer's per-CPU state */
+};
+
+#define VMX_TSC_UNSCALED (1ull << 48)
+
+#define MMU_GUEST_ALL   0xff00  /* the MMU indexes of non-root operation */
+
+static inline bool vmx_nonroot(CPUX86State *env)
+{
+    return env->vmx && (env->hflags & HF_GUEST_MASK);
+}
+
+/* insn.c: end an instruction that changed the whole state */
+/* Result flags of a VMX instruction; set RIP behind it. */
+void vmx_succeed(CPUX86State *env);
+void vmx_fail_invalid(CPUX86State *env);
+void vmx_fail_valid(CPUX86State *env, uint32_t error);
+void vmx_fail(CPUX86State *env, uint32_t error);        /* either, as the current VMCS is */
+/* RIP += length of the instruction; ends STI and MOV SS blocking. */
+void vmx_insn_done(CPUX86State *env, int len);
+
+/* intercept.c */
+/* Does exception @vector leave the guest (bitmap, page-fault error code)? */
+bool vmx_exception_exits(CPUX86State *env, int vector, uint32_t error_code);
+
+/* peek.c: the instruction at RIP, decoded anew for exit information */
+typedef struct VmxInsn {
+    uint8_t opcode[2];          /* one byte, or 0F and the second */
+    uint8_t modrm;
+    uint8_t rex;
+    int reg, rm;                /* ModRM's fields with REX.R and REX.B */
+    uint64_t ea;                /* linear address of a memory operand */
+} VmxInsn;
+void vmx_peek_insn(CPUX86State *env, VmxInsn *insn);
+
+/* fields.c: VMCS fields */
+/* Null: no such field here (its feature is not offered). */
+const struct VmcsFieldInfo *vmcs_field_info(uint32_t encoding);
+bool vmcs_field_read(const Vmcs *v, uint32_t encoding, uint64_t *value);
+bool vmcs_field_writable(uint32_t encoding);    /* false: read-only data */
+bool vmcs_field_write(Vmcs *v, uint32_t encoding, uint64_t value);
+/* Copy the 2 KiB region between RAM and @v. */
+void vmcs_load_region(CPUX86State *env, Vmcs *v, uint64_t pa);
+void vmcs_store_region(CPUX86State *env, const Vmcs *v, uint64_t pa);
+
+/* caps.c: capability MSRs */
+typedef enum {
+    VMX_CAP_PIN, VMX_CAP_PRIMARY, VMX_CAP_SECONDARY, VMX_CAP_EXIT, VMX_CAP_ENTRY,
+} VmxCap;
+/* Allowed-0 (must be 1) and allowed-1 (may be 1) masks, "true" ones. */
+void vmx_cap_masks(VmxCap cap, uint32_t *must, uint32_t *may);
+uint64_t vmx_cr0_fixed0(void);
+uint64_t vmx_cr0_fixed1(void);
+uint64_t vmx_cr4_fixed0(void);
+uint64_t vmx_cr4_fixed1(CPUX86State *env);
+#define VMX_EPT_VPID_CAP_EXEC_ONLY  (1ull << 0)
+uint64_t vmx_ept_vpid_cap(void);
+uint64_t vmx_misc(void);
+/* MSRs 480H..491H and FEATURE_CONTROL; false: not one of these. */
+bool vmx_cap_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val);
+
+/* checks.c: SDM 27.2, 27.3; entry of a guest in @v */
+/* 0, or the VM-instruction error number (7: controls, 8: host state). */
+uint32_t vmx_check_controls(CPUX86State *env, const Vmcs *v);
+uint32_t vmx_check_host(CPUX86State *env, const Vmcs *v);
+/* False: VM-entry failure 33 with @qual. */
+bool vmx_check_guest(CPUX86State *env, const Vmcs *v, uint64_t *qual);
+
+/* entry.c */
+/* VMLAUNCH, VMRESUME: checks, then entry or failure; sets RIP in each case. */
+void vmx_vmentry(CPUX86State *env, bool launch, int insn_len, uintptr_t ra);
+/*
+ * Enter the guest of @v (checked by the caller) for @client.  Exits load the
+ * host state in @v, then call client->exited().  @tag: as VPID, for the TLB.
+ */
+void vmx_enter_guest(CPUX86State *env, Vmcs *v, const VmxClient *client,
+                     uint64_t tag);
+void vmx_load_segment(CPUX86State *env, const Vmcs *v, int seg);
+/* CRs, EFER and the hidden flags that follow from them, with no TLB flush. */
+void vmx_load_crs(CPUX86State *env, uint64_t cr0, uint64_t cr3, uint64_t cr4,
+                  uint64_t efer);
+/* MSR lists (SDM 27.4): 0, or the 1-based index of the entry that failed. */
+uint32_t vmx_msr_load_list(CPUX86State *env, uint64_t pa, uint32_t count);
+
+/* exit.c */
+/*
+ * VM exit: unwinds to the instruction at @ra, saves the guest, loads the host
+ * and leaves to the main loop.  @reason: basic.  Instruction length and
+ * IDT-vectoring fields are filled in.
+ */
+G_NORETURN void vmx_exit(CPUX86State *env, uint32_t reason, uint64_t qual,
+                         uintptr_t ra);
+/* The same with interruption information (exceptions, NMI, interrupts). */
+G_NORETURN void vmx_exit_event(CPUX86State *env, uint32_t reason, uint64_t qual,
+                               uint32_t info, uint32_t error, uintptr_t ra);
+/* Trap-like: after the instruction at @ra, whose RIP has moved on already. */
+G_NORETURN void vmx_exit_trap(CPUX86State *env, uint32_t reason, uint64_t qual,
+                              uintptr_t ra);
+/* Load the host state of @v; non-root operation ends. */
+void vmx_load_host(CPUX86State *env, const Vmcs *v);
+
+/* events.c: interrupts, windows, NMIs, event injection */
+void vmx_inject(CPUX86State *env, uint32_t info, uint32_t error,
+                uint32_t insn_len);
+void vmx_preemption_timer_cb(void *env);
+/* Start the preemption timer if the guest of vmx->cur uses it; value left. */
+void vmx_preemption_timer_start(CPUX86State *env);
+uint32_t vmx_preemption_timer_stop(CPUX86State *env);
+/* Ticks of the time-stamp counter a second, measured once. */
+uint64_t vmx_tsc_hz(void);
+/* Set or clear CPU_INTERRUPT_VIRQ as windows and virtual interrupts ask. */
+void vmx_update_pending(CPUX86State *env);
+
+/* ept.c */
+/*
+ * Translate @gpa through the EPT of the running guest.  False: vmx->fault says
+ * why.  @page_size: 4 KiB, 2 MiB or 1 GiB.
+ */
+bool vmx_ept_walk(CPUX86State *env, uint64_t gpa, MMUAccessType access,
+                  uint64_t *pa, int *prot, int *page_size);
+bool vmx_eptp_valid(CPUX86State *env, uint64_t eptp);
+void vmx_invept(CPUX86State *env, uint32_t type, uint64_t eptp);
+/* VM exit 48 or 49 from vmx->fault. */
+G_NORETURN void vmx_ept_exit(CPUX86State *env, uintptr_t ra);
+/* Forget everything that the non-root TLB holds, on this CPU. */
+void vmx_flush_guest_tlb(CPUX86State *env);
+
+/* apicv.c: virtual APIC page, virtual-interrupt delivery, posted interrupts */
+/* TPR shadow: CR8 in terms of VTPR. */
+uint64_t vmx_read_vtpr_cr8(CPUX86State *env);
+void vmx_write_vtpr(CPUX86State *env, uint8_t tpr, uintptr_t ra);   /* may exit 43 */
+/* VM entry with virtual-interrupt delivery: PPR, pending evaluation. */
+void vmx_apicv_entry(CPUX86State *env);
+bool vmx_vintr_pending(CPUX86State *env);       /* RVI[7:4] > VPPR[7:4] */
+uint8_t vmx_vintr_deliver(CPUX86State *env);    /* vector; updates VISR, SVI, RVI */
+/* Posted-interrupt notification: PIR to VIRR; the LAPIC's EOI is done too. */
+void vmx_posted_interrupt(CPUX86State *env);
+/* x2APIC MSRs in a guest: 1 handled, 0 not virtualised, may exit. */
+bool vmx_x2apic_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val);
+bool vmx_x2apic_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val, uintptr_t ra);
+
+/* msr.c */
+/* Read or write an MSR as RDMSR/WRMSR in root operation; false: #GP. */
+bool vmx_msr_read(CPUX86State *env, uint32_t msr, uint64_t *val);
+bool vmx_msr_write(CPUX86State *env, uint32_t msr, uint64_t val);
+
+/*
+ * The SEAM layer hooks in here (NULL: no SEAM).  All return false for "not
+ * ours".
+ */
+typedef struct VmxSeamOps {
+    void (*realize)(X86CPU *cpu);
+    void (*reset)(CPUX86State *env);
+    /* SEAMCALL, TDCALL, SEAMRET, SEAMOPS; CPL and mode are not yet checked */
+    void (*insn)(CPUX86State *env, int op, int len, uintptr_t ra);
+    bool (*rdmsr)(CPUX86State *env, uint32_t msr, uint64_t *val);
+    bool (*wrmsr)(CPUX86State *env, uint32_t msr, uint64_t val);    /* false: not ours */
+    void (*cpuid)(CPUX86State *env, uint32_t leaf, uint32_t sub,
+                  uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d);
+    uint64_t keyid_mask;        /* physical address bits that are a KeyID */
+} VmxSeamOps;
+extern const VmxSeamOps *vmx_seam_ops;
+
+/* Instructions as translate.c.inc numbers them. */
+enum {
+    VMX_OP_VMCALL, VMX_OP_VMLAUNCH, VMX_OP_VMRESUME, VMX_OP_VMXOFF,
+    VMX_OP_VMFUNC, VMX_OP_PCONFIG,
+    VMX_OP_TDCALL, VMX_OP_SEAMRET, VMX_OP_SEAMOPS, VMX_OP_SEAMCALL,
+    VMX_OP_VMPTRLD, VMX_OP_VMPTRST, VMX_OP_VMCLEAR, VMX_OP_VMXON,
+    VMX_OP_VMREAD, VMX_OP_VMWRITE, VMX_OP_INVEPT, VMX_OP_INVVPID,
+    VMX_OP_INVPCID, VMX_OP_MOVDIRI, VMX_OP_MOVDIR64B,
+    VMX_OP_NONE,
+};
+
+#endif
