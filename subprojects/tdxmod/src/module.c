@@ -12,6 +12,10 @@
 static const Leaf *const host_tables[] = {
     tdx_leaves_sys,
     tdx_leaves_phymem,
+    tdx_leaves_mng,
+    tdx_leaves_vp,
+    tdx_leaves_mem,
+    tdx_leaves_mr,
 };
 
 static const Leaf *const guest_tables[] = {
