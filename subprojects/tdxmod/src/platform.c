@@ -82,7 +82,8 @@ bool tdx_random(TdxMod *m, void *buf, size_t len)
     return m->platform.random(m->platform.opaque, buf, len);
 }
 
-static void log_text(TdxMod *m, bool unimplemented, const char *fmt, va_list ap)
+static void G_GNUC_PRINTF(3, 0)
+log_text(TdxMod *m, bool unimplemented, const char *fmt, va_list ap)
 {
     char text[256];
 
