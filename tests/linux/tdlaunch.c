@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tdlaunch: makes trust domains through /dev/kvm, runs the payload in them, checks what comes
+ * out, and destroys them. Prints "ok - " and "not ok - " lines; exits 0 if there is no "not ok".
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tdlaunch.h"
+
+static const char usage[] =
+    "usage: tdlaunch [options]\n"
+    "  --payload FILE   flat image of 128 KiB, default payload.bin beside tdlaunch\n"
+    "  --vcpus N        1 to 16, default 1\n"
+    "  --mem MB         default 32\n"
+    "  --accept MB      memory to accept besides the first 2 MiB, default 2\n"
+    "  --tds N          that many TDs at once, each in its own process\n"
+    "  --cycles N       create, run and destroy N times in a row\n"
+    "  --mode MODE      test, hold (until killed), fatal, triple; default test\n"
+    "  --hold           the same as --mode hold\n"
+    "  --timeout S      a TD that runs longer has failed, default 120\n"
+    "  --quiet          only failures and the summary of each TD\n"
+    "  --json           a line of JSON for each TD\n";
+
+static void print_line(struct td *td, const char *head, const char *fmt, va_list ap)
+{
+    char text[512];
+
+    vsnprintf(text, sizeof(text), fmt, ap);
+    printf("%s%s: %s\n", head, td->name, text);
+    fflush(stdout);
+}
+
+bool td_check(struct td *td, bool ok, const char *fmt, ...)
+{
+    va_list ap;
+
+    td->checks++;
+    td->failed += !ok;
+    if (!ok || !td->opt->quiet) {
+        va_start(ap, fmt);
+        print_line(td, ok ? "ok - " : "not ok - ", fmt, ap);
+        va_end(ap);
+    }
+    return ok;
+}
+
+void td_say(struct td *td, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!td->opt->quiet || td->opt->mode == TD_MODE_HOLD) {
+        va_start(ap, fmt);
+        print_line(td, "", fmt, ap);
+        va_end(ap);
+    }
+}
+
+static uint8_t *load_payload(const char *path)
+{
+    uint8_t *image = mmap(NULL, TD_IMAGE_SIZE, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int fd = open(path, O_RDONLY);
+    uint8_t extra;
+
+    if (image == MAP_FAILED || fd < 0) {
+        fprintf(stderr, "tdlaunch: cannot open the payload %s: %s\n", path, strerror(errno));
+        exit(1);
+    }
+    if (read(fd, image, TD_IMAGE_SIZE) != TD_IMAGE_SIZE || read(fd, &extra, 1) != 0) {
+        fprintf(stderr, "tdlaunch: the payload %s is not %d bytes long\n", path, TD_IMAGE_SIZE);
+        exit(1);
+    }
+    close(fd);
+    return image;
+}
+
+/* KVM's own count of mapped 4K pages must be what was added, accepted and shared. */
+static void check_pages(struct td *td)
+{
+    int64_t mapped = td_kvm_stat(td, "pages_4k");
+    int64_t accepted = td->stat[TD_STAT_ACCEPTED], want;
+
+    want = (int64_t)td->pages_added + accepted - td->stat[TD_STAT_CONVERTED] +
+           td->stat[TD_STAT_SHARED];
+    td_say(td, "pages added %llu (measured), accepted through the fault path %lld",
+           (unsigned long long)td->pages_added, (long long)accepted);
+    td_check(td, accepted > 0 && mapped == want,
+             "KVM maps %lld pages: added + accepted - converted + shared = %lld",
+             (long long)mapped, (long long)want);
+}
+
+static void check_end(struct td *td)
+{
+    static const char *const ends[] = {
+        "is still running", "ended by itself", "reported a fatal error", "shut down",
+        "was stopped by an error",
+    };
+    static const enum td_end wanted[] = {
+        [TD_MODE_TEST] = TD_END_EXIT, [TD_MODE_HOLD] = TD_END_EXIT,
+        [TD_MODE_FATAL] = TD_END_FATAL, [TD_MODE_TRIPLE] = TD_END_SHUTDOWN,
+    };
+    int end = atomic_load(&td->end);
+
+    td_check(td, end == (int)wanted[td->opt->mode], "the TD %s", ends[end]);
+    if (end == TD_END_FATAL) {
+        td_check(td, td->exit_code == TD_FATAL_CODE, "ReportFatalError: code %#x",
+                 td->exit_code);
+    }
+    if (end != TD_END_EXIT) {
+        return;
+    }
+    td_check(td, td->exit_code == 0, "the payload counted %u failures", td->exit_code);
+    td_check(td, td->stat[TD_STAT_VCPUS] == td->opt->vcpus, "%u of %u vCPUs came up",
+             td->stat[TD_STAT_VCPUS], td->opt->vcpus);
+    td_say(td, "#VE %u, interrupts %u", td->stat[TD_STAT_VE], td->stat[TD_STAT_IRQS]);
+    check_pages(td);
+    td_check_report(td);
+}
+
+static void print_summary(struct td *td)
+{
+    static const char *const modes[] = { "test", "hold", "fatal", "triple" };
+
+    if (td->opt->json) {
+        printf("{\"td\": \"%s\", \"mode\": \"%s\", \"vcpus\": %u, \"added\": %llu, "
+               "\"accepted\": %u, \"ve\": %u, \"interrupts\": %u, \"checks\": %u, "
+               "\"failed\": %u}\n",
+               td->name, modes[td->opt->mode], td->opt->vcpus,
+               (unsigned long long)td->pages_added, td->stat[TD_STAT_ACCEPTED],
+               td->stat[TD_STAT_VE], td->stat[TD_STAT_IRQS], td->checks, td->failed);
+    } else {
+        printf("%s: added %llu, accepted %u, %u checks, %u failed, destroyed\n", td->name,
+               (unsigned long long)td->pages_added, td->stat[TD_STAT_ACCEPTED], td->checks,
+               td->failed);
+    }
+    fflush(stdout);
+}
+
+/* One life of a TD; returns whether all checks passed. */
+static bool live_once(const struct options *opt, uint8_t *image, unsigned td_index,
+                      unsigned cycle)
+{
+    struct td *td = calloc(1, sizeof(*td));
+    bool ok;
+
+    if (!td) {
+        return false;
+    }
+    td->opt = opt;
+    td->image = image;
+    pthread_mutex_init(&td->lock, NULL);
+    if (opt->cycles > 1) {
+        snprintf(td->name, sizeof(td->name), "td%u.%u", td_index, cycle);
+    } else {
+        snprintf(td->name, sizeof(td->name), "td%u", td_index);
+    }
+    td_measure(td);
+    if (td_create(td)) {
+        td_run(td);
+        check_end(td);
+    }
+    td_destroy(td);
+    print_summary(td);
+    ok = !td->failed;
+    free(td);
+    return ok;
+}
+
+static bool live(const struct options *opt, uint8_t *image, unsigned td_index)
+{
+    bool ok = true;
+
+    for (unsigned cycle = 0; cycle < opt->cycles; cycle++) {
+        ok &= live_once(opt, image, td_index, cycle);
+    }
+    return ok;
+}
+
+static bool live_in_children(const struct options *opt, uint8_t *image)
+{
+    bool ok = true;
+    int status;
+
+    fflush(stdout);
+    for (unsigned i = 0; i < opt->tds; i++) {
+        pid_t pid = fork();
+
+        if (pid < 0) {
+            perror("tdlaunch: fork");
+            ok = false;
+        } else if (!pid) {
+            _exit(live(opt, image, i) ? 0 : 1);
+        }
+    }
+    while (wait(&status) > 0) {
+        ok &= WIFEXITED(status) && !WEXITSTATUS(status);
+    }
+    return ok;
+}
+
+static unsigned number(const char *option, const char *text, unsigned min, unsigned max)
+{
+    char *end;
+    unsigned long v = strtoul(text, &end, 10);
+
+    if (*end || end == text || v < min || v > max) {
+        fprintf(stderr, "tdlaunch: --%s takes a number from %u to %u, not '%s'\n", option, min,
+                max, text);
+        exit(1);
+    }
+    return (unsigned)v;
+}
+
+static unsigned mode_number(const char *text)
+{
+    static const char *const modes[] = { "test", "hold", "fatal", "triple" };
+
+    for (unsigned i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (!strcmp(text, modes[i])) {
+            return i;
+        }
+    }
+    fprintf(stderr, "tdlaunch: --mode is one of test, hold, fatal, triple\n");
+    exit(1);
+}
+
+static void parse(struct options *o, int argc, char **argv)
+{
+    static const struct option table[] = {
+        { "payload", 1, NULL, 'p' }, { "vcpus", 1, NULL, 'v' }, { "mem", 1, NULL, 'm' },
+        { "accept", 1, NULL, 'a' }, { "tds", 1, NULL, 't' }, { "cycles", 1, NULL, 'c' },
+        { "mode", 1, NULL, 'M' }, { "hold", 0, NULL, 'H' }, { "timeout", 1, NULL, 'T' },
+        { "quiet", 0, NULL, 'q' }, { "json", 0, NULL, 'j' }, { "help", 0, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    int i, c;
+
+    while ((c = getopt_long(argc, argv, "h", table, &i)) != -1) {
+        switch (c) {
+        case 'p': o->payload = optarg; break;
+        case 'v': o->vcpus = number("vcpus", optarg, 1, TD_MAX_VCPUS); break;
+        case 'm': o->mem_mb = number("mem", optarg, 17, 3072); break;
+        case 'a': o->accept_mb = number("accept", optarg, 0, 3000); break;
+        case 't': o->tds = number("tds", optarg, 1, 64); break;
+        case 'c': o->cycles = number("cycles", optarg, 1, 1000000); break;
+        case 'M': o->mode = mode_number(optarg); break;
+        case 'H': o->mode = TD_MODE_HOLD; break;
+        case 'T': o->timeout = number("timeout", optarg, 1, 100000); break;
+        case 'q': o->quiet = true; break;
+        case 'j': o->json = true; break;
+        default:
+            fputs(usage, c == 'h' ? stdout : stderr);
+            exit(c != 'h');
+        }
+    }
+    if (optind < argc) {
+        fputs(usage, stderr);
+        exit(1);
+    }
+    if (o->mem_mb < TD_ACCEPT_GPA / 0x100000 + o->accept_mb) {
+        fprintf(stderr, "tdlaunch: --accept %u needs --mem %u or more\n", o->accept_mb,
+                (unsigned)(TD_ACCEPT_GPA / 0x100000) + o->accept_mb);
+        exit(1);
+    }
+}
+
+/* payload.bin in the directory of the program itself. */
+static const char *default_payload(void)
+{
+    static char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 16);
+    char *slash;
+
+    path[n > 0 ? n : 0] = 0;
+    slash = strrchr(path, '/');
+    strcpy(slash ? slash + 1 : path, "payload.bin");
+    return path;
+}
+
+int main(int argc, char **argv)
+{
+    struct options opt = {
+        .payload = default_payload(), .vcpus = 1, .mem_mb = 32, .accept_mb = 2, .tds = 1,
+        .cycles = 1, .timeout = 120,
+    };
+    uint8_t *image;
+    bool ok;
+
+    parse(&opt, argc, argv);
+    image = load_payload(opt.payload);
+    ok = opt.tds == 1 ? live(&opt, image, 0) : live_in_children(&opt, image);
+    return ok ? 0 : 1;
+}
