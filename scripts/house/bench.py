@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Benchmarks: each measures us and a peer in the same run, in turns.
+
+A figure is one line `NAME ours=V peer=V unit=U ratio=R`; V are medians of several
+runs, and R is ours/peer of times, so that less is better.
+"""
+import json
+import statistics
+from typing import Callable, Dict, List, NamedTuple
+
+from . import machine, paths, qemu
+from .ui import Failure, locked, say
+
+
+class Figure(NamedTuple):
+    name: str
+    ours: float
+    peer: float
+    unit: str
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.peer
+
+    def line(self) -> str:
+        return (f'{self.name} ours={self.ours:.3f} peer={self.peer:.3f} '
+                f'unit={self.unit} ratio={self.ratio:.3f}')
+
+
+def boot(runs: int) -> Figure:
+    """L1's boot without TDX and VMX, against stock QEMU of the same source."""
+    with locked(paths.CACHE, 'stock QEMU'):
+        stock = qemu.stock()
+    sides = {
+        'ours': machine.Options(tdx=False, cpu='max,vmx=off'),
+        'peer': machine.Options(tdx=False, cpu='max,vmx=off', emulator=stock),
+    }
+    times: Dict[str, List[float]] = {side: [] for side in sides}
+    for options in sides.values():          # warm the page cache; not counted
+        machine.measure_ready(options, 120)
+    for n in range(runs):
+        # The order alternates, so that a drift of the machine hits both alike.
+        for side in sorted(sides, reverse=n % 2 == 1):
+            times[side].append(machine.measure_ready(sides[side], 120))
+        say(f'  boot {n + 1}/{runs}: ours {times["ours"][-1]:.2f} s, '
+            f'peer {times["peer"][-1]:.2f} s')
+    return Figure('boot', statistics.median(times['ours']),
+                  statistics.median(times['peer']), 's')
+
+
+BENCHMARKS: Dict[str, Callable[[int], Figure]] = {'boot': boot}
+
+
+def validate(names: List[str], runs: int) -> None:
+    for name in names:
+        if name not in BENCHMARKS:
+            raise Failure(f'there is no benchmark {name}; there are '
+                          f'{", ".join(BENCHMARKS)}')
+    if runs < 1:
+        raise Failure(f'--runs {runs}: give at least 1')
+
+
+def run(names: List[str], runs: int, as_json: bool) -> int:
+    for name in names or BENCHMARKS:
+        figure = BENCHMARKS[name](runs)
+        if as_json:
+            print(json.dumps({**figure._asdict(), 'ratio': round(figure.ratio, 4)}),
+                  flush=True)
+        else:
+            print(figure.line(), flush=True)
+    return 0

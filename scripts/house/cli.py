@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line of ./tdxemu."""
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import List
+
+from . import bench, demo, initramfs, kernel, machine, packages, paths, qemu, suites
+from .ui import Failure, locked, say
+
+DESCRIPTION = '''\
+Run Linux's TDX host code on any x86-64 machine: QEMU's TCG with VMX, SEAM and a model
+of the Intel TDX module. demo and test do all the set-up themselves.'''
+
+
+def _machine_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add('--kernel', type=Path, metavar='BZIMAGE',
+        help='the host kernel to boot (default: one that setup has built)')
+    add('--smp', type=int, default=2, metavar='N', help='CPUs of L1 (default 2)')
+    add('--mem', default='4G', metavar='SIZE',
+        help='memory of L1, as 4G or 3072M (default 4G)')
+    add('--append', default='', metavar='STR',
+        help='more words for the kernel command line')
+    add('--initrd', type=Path, metavar='F',
+        help='boot this initramfs instead of ours; goes without CMD')
+    add('--share', type=Path, metavar='DIR',
+        help='a directory that L1 mounts by 9p as /mnt/share')
+    add('--module', default='', metavar='PROP=VALUE,...',
+        help='properties of the TDX module, as num-tdx-keyids=16; '
+             '"./tdxemu qemu -object tdx-module,help" lists them')
+    add('--no-tdx', action='store_true', help='leave the TDX module out')
+    add('--faults', type=Path, metavar='FILE', help='fault rules (not there yet)')
+    add('--trace', type=Path, metavar='FILE',
+        help='trace events to switch on, one a line (QEMU\'s -trace events=FILE)')
+    add('--qemu-args', default='', metavar='ARGS',
+        help='more arguments for the emulator, in one word')
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog='tdxemu', description=DESCRIPTION)
+    commands = top.add_subparsers(dest='command', metavar='COMMAND', required=True)
+
+    def command(name: str, text: str, **kwargs) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text[0].upper() + text[1:]
+                                   + '.', **kwargs)
+    p = command('setup', 'install packages, fetch sources, build emulator and kernel')
+    p.add_argument('--update', action='store_true',
+                   help='look for a newer QEMU 10.0.x even if one is in the cache')
+    command('demo', 'boot L1, initialise the TDX module and run trust domains')
+    p = command('test', 'run all tests, or the suites named')
+    p.add_argument('suites', nargs='*', metavar='SUITE', help='%s' % ', '.join(suites.SUITES))
+    p = command('run', 'boot L1; with CMD run it there and exit with its status, '
+                'without start a shell')
+    _machine_options(p)
+    p.add_argument('--timeout', type=float, metavar='SECONDS',
+                   help=f'give up after so long, with status {machine.TIMED_OUT}')
+    p.add_argument('--verbose', action='store_true', help='show L1\'s console afterwards')
+    p.add_argument('cmd', nargs=argparse.REMAINDER, metavar='-- CMD',
+                   help='the command and its arguments')
+    p = command('kernel', 'build a TDX host kernel; print the path of its bzImage')
+    which = p.add_mutually_exclusive_group()
+    which.add_argument('--version', metavar='V',
+                       help=f'a version that apt offers (default {kernel.PREFERRED})')
+    which.add_argument('--source', type=Path, metavar='DIR', help='a clean tree of yours')
+    p.add_argument('--patches', type=Path, metavar='DIR',
+                   help='patches to apply first (*.patch, or as its "series" says)')
+    p.add_argument('--out', type=Path, metavar='DIR',
+                   help='copy bzImage, vmlinux, System.map and config there')
+    p = command('bench', 'run benchmarks, each with its peer in the same run')
+    p.add_argument('names', nargs='*', metavar='NAME', help=', '.join(bench.BENCHMARKS))
+    p.add_argument('--runs', type=int, default=10, metavar='N',
+                   help='runs of each side, interleaved; the median counts (default 10)')
+    p.add_argument('--json', action='store_true', help='one JSON object a figure')
+    p = command('qemu', 'run the built emulator itself with ARGS', add_help=False)
+    p.add_argument('args', nargs=argparse.REMAINDER, metavar='ARGS')
+    return top
+
+
+def setup(update: bool = False, with_kernel: bool = True) -> None:
+    """All that a run needs; does nothing where it is there already."""
+    packages.install()
+    with locked(paths.CACHE, 'the cache'), locked(paths.BUILD, 'building'):
+        qemu.build(update)
+        if with_kernel:
+            kernel.build()
+        initramfs.build()
+
+
+def _options(args: argparse.Namespace) -> machine.Options:
+    if args.faults:
+        raise Failure('--faults: fault injection is not there yet; leave the option out')
+    if args.trace and not args.trace.is_file():
+        raise Failure(f'--trace {args.trace}: there is no such file; it lists trace '
+                      'events, one a line')
+    options = machine.Options(
+        smp=args.smp, mem=args.mem, kernel=args.kernel, initrd=args.initrd,
+        append=args.append, share=args.share, module=args.module, trace=args.trace,
+        tdx=not args.no_tdx, qemu_args=args.qemu_args.split())
+    machine.validate(options)
+    return options
+
+
+def run(args: argparse.Namespace) -> int:
+    cmd = args.cmd[1:] if args.cmd[:1] == ['--'] else args.cmd
+    options = _options(args)
+    if cmd and args.initrd:
+        raise Failure('--initrd goes without CMD: only our own initramfs knows how to '
+                      'run it')
+    setup(with_kernel=not args.kernel)
+    if cmd:
+        return machine.run_command(options, cmd, args.timeout, args.verbose)
+    return machine.run_shell(options)
+
+
+def build_kernel(args: argparse.Namespace) -> int:
+    packages.install()
+    with locked(paths.CACHE, 'the cache'):
+        done = kernel.build(args.version, args.source, args.patches)
+    if args.out:
+        kernel.copy_to(done, args.out)
+        done = args.out
+    print(done / 'bzImage')
+    return 0
+
+
+def exec_qemu(args: List[str]) -> int:
+    if not paths.QEMU.exists():
+        setup(with_kernel=False)
+    os.execv(paths.QEMU, [str(paths.QEMU), '-L', str(paths.FIRMWARE), *args])
+
+
+def _terminate(_signal, _frame) -> None:
+    raise SystemExit(143)
+
+
+def dispatch(argv: List[str]) -> int:
+    if argv[:1] == ['qemu']:            # all of ARGS is the emulator's
+        return exec_qemu(argv[1:])
+    args = parser().parse_args(argv)
+    if args.command == 'setup':
+        setup(args.update)
+        say(f'ready; the emulator is {paths.QEMU}')
+        return 0
+    if args.command == 'run':
+        return run(args)
+    if args.command == 'kernel':
+        return build_kernel(args)
+    if args.command == 'demo':
+        setup()
+        return demo.run()
+    if args.command == 'test':
+        suites.validate(args.suites)
+        setup()
+        return suites.run(args.suites)
+    bench.validate(args.names, args.runs)
+    setup()
+    return bench.run(args.names, args.runs, args.json)
+
+
+def main(argv: List[str]) -> int:
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return dispatch(argv)
+    except Failure as e:
+        sys.stdout.flush()
+        say(f'tdxemu: {e}')
+        return e.status
+    except KeyboardInterrupt:
+        say('tdxemu: interrupted')
+        return 130

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The demo: L1 initialises the TDX module and its KVM runs trust domains."""
+import json
+import re
+import sys
+from typing import Any, Dict, List
+
+from . import machine, paths
+from .ui import Failure, say
+
+TIMEOUT = 300
+INITIALISED = re.compile(r'virt/tdx: TDX-Module initialized')
+
+
+def _table(stats: List[Dict[str, Any]]) -> List[str]:
+    """The SEAMCALL leaves that were called, from the module's leaf-stats."""
+    rows = [('leaf', 'calls', 'errors')]
+    for row in stats:
+        rows.append((str(row['name']), str(row['calls']), str(row['errors'])))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return [f'  {a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}' for a, b, c in rows]
+
+
+def _leaf_stats(l1: machine.L1) -> List[Dict[str, Any]]:
+    text = l1.qmp.command('qom-get', path=f'/objects/{machine.MODULE_ID}',
+                          property='leaf-stats')
+    return [row for row in json.loads(text) if row['calls']]
+
+
+class _Screen:
+    """Where L1's output goes: our own standard output, at once."""
+
+    def write(self, data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def run() -> int:
+    options = machine.Options(smp=4, mem='4G')
+    say('== L1 boots and runs the demo')
+    log = paths.LOGS / 'demo-console.log'
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with machine.L1(options, ['sh', '/tests/demo.sh'], None, _Screen(), _Screen()) as l1:
+        stats: List[Dict[str, Any]] = []
+        status = l1.wait(TIMEOUT, lambda l1: stats.extend(_leaf_stats(l1)))
+        log.write_text('\n'.join(l1.dmesg()) + '\n')
+        if l1.status is None:
+            raise Failure(f'{l1.explain(status, TIMEOUT)} (console: {log})')
+        return _verdict(l1, status, stats)
+
+
+def _verdict(l1: machine.L1, status: int, stats: List[Dict[str, Any]]) -> int:
+    print('\nSEAMCALL leaves:')
+    print('\n'.join(_table(stats)))
+    bad = l1.bad_lines()
+    initialised = any(INITIALISED.search(line) for line in l1.dmesg())
+    print(f'\nWARN, BUG or failed SEAMCALL lines in L1\'s log: {len(bad)}')
+    for line in bad[:10]:
+        print(f'  {line}')
+    if not initialised:
+        print('L1 did not initialise the TDX module')
+    return 0 if status == 0 and initialised and not bad else 1

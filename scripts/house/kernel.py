@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Obtain Linux's source and build a host kernel that can run TDs."""
+import bz2
+import gzip
+import hashlib
+import lzma
+import re
+import shutil
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+from typing import List, Optional
+
+from . import apt, paths, qemu
+from .ui import Failure, Step, locked
+
+PREFERRED = '7.3'       # the kernel that the tests are written for
+OLDEST = (7, 2)
+ARTEFACTS = ('bzImage', 'vmlinux', 'System.map', 'config')
+
+
+# --- source -------------------------------------------------------------------
+
+def _package(private: apt.PrivateApt, version: Optional[str]) -> str:
+    """The linux-source package to take: PREFERRED, else the newest from OLDEST up."""
+    offered = {}
+    for name in private.names(r'^linux-source-[0-9]+\.[0-9]+$'):
+        offered[tuple(int(n) for n in name.split('-')[-1].split('.'))] = name
+    if version:
+        wanted = tuple(int(n) for n in version.split('.')[:2])
+        if wanted in offered:
+            return offered[wanted]
+        names = ', '.join('.'.join(map(str, v)) for v in sorted(offered)) or 'none'
+        raise Failure(f'--version {version}: apt has no such linux-source package; it '
+                      f'offers {names}; or give your own tree with --source')
+    if f'linux-source-{PREFERRED}' in offered.values():
+        return f'linux-source-{PREFERRED}'
+    recent = [v for v in offered if v >= OLDEST]
+    if not recent:
+        raise Failure(f'apt offers no linux-source from {OLDEST[0]}.{OLDEST[1]} up; give '
+                      'your own kernel with --kernel or ./tdxemu kernel --source')
+    return offered[max(recent)]
+
+
+def fetch(version: Optional[str] = None) -> Path:
+    """The directory with the linux-source package."""
+    if version and not re.fullmatch(r'\d+\.\d+(\.\d+)?', version):
+        raise Failure(f'--version {version}: give a version like {PREFERRED}')
+    short = '.'.join((version or PREFERRED).split('.')[:2])
+    have = apt.downloaded(f'linux-source-{short}', short)
+    if not have and not version:
+        have = next(iter(sorted(paths.DOWNLOADS.glob('linux-source-7.*[0-9]'),
+                                reverse=True)), None)
+    if have:
+        return have
+    paths.DOWNLOADS.mkdir(parents=True, exist_ok=True)
+    with Step('fetching Linux\'s source', 'linux-fetch', '1 min', apt.OFFLINE) as step:
+        private = apt.PrivateApt(step)
+        private.update()
+        package = _package(private, version)
+        best = apt.newest(private.binary_versions(package))
+        if not best:
+            step.fail(f'apt offers no version of {package}')
+        return private.binary(package, best)
+
+
+def _unpack(download: Path, into: Path) -> Path:
+    """Unpack the source tree of a linux-source package below `into`."""
+    deb = next(download.glob('*.deb'))
+    part = into.with_name(into.name + '.part')
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(into, ignore_errors=True)
+    part.mkdir(parents=True)
+    apt.need_room(part, 4, 'Linux\'s source and build')
+    with Step('unpacking Linux\'s source', 'linux-unpack', '1 min') as step:
+        step.run(['dpkg-deb', '-x', deb, part / 'deb'])
+        tar = next((part / 'deb/usr/src').glob('linux-source-*.tar.xz'))
+        (part / 'src').mkdir()
+        step.run(['tar', '-C', part / 'src', '--strip-components=1', '-xf', tar])
+        shutil.rmtree(part / 'deb')
+        part.rename(into)
+    return into / 'src'
+
+
+# --- build ----------------------------------------------------------------------
+
+def _hash(parts: List[bytes]) -> str:
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(hashlib.sha256(part).digest())
+    return total.hexdigest()[:12]
+
+
+def _series(directory: Optional[Path]) -> List[Path]:
+    if not directory:
+        return []
+    if not directory.is_dir():
+        raise Failure(f'--patches {directory}: there is no such directory')
+    names = sorted(p.name for p in directory.glob('*.patch'))
+    if (directory / 'series').is_file():
+        lines = (directory / 'series').read_text().splitlines()
+        names = [line.split('#')[0].strip() for line in lines]
+    return [directory / n for n in names if n]
+
+
+def build(version: Optional[str] = None, source: Optional[Path] = None,
+          patches: Optional[Path] = None) -> Path:
+    """Build a TDX host kernel, or find it in the cache; the directory with it."""
+    series = _series(patches)
+    if source:
+        return _build_own(source.absolute(), series)
+    download = fetch(version)
+    key = _hash([download.name.encode(), paths.KERNEL_CONFIG.read_bytes(),
+                 *(p.read_bytes() for p in series)])
+    done = paths.KERNELS / f'{download.name}-{key}'
+    if (done / 'bzImage').is_file():
+        return done
+    work = paths.KERNELS / f'work-{key}'
+    tree = _unpack(download, work)
+    _apply(tree, series)
+    _make(tree, work / 'obj', paths.CACHE)
+    _keep(work / 'obj', done)
+    shutil.rmtree(work)
+    return done
+
+
+def _build_own(source: Path, series: List[Path]) -> Path:
+    """A user's own tree: built beside, not in it; incremental."""
+    if not (source / 'Kbuild').is_file() or not (source / 'arch/x86').is_dir():
+        raise Failure(f'--source {source} is not a Linux source tree')
+    if series:
+        raise Failure('--patches goes with a downloaded kernel; apply the patches to '
+                      'your own --source tree yourself')
+    if (source / '.config').exists() or (source / 'include/config').exists():
+        raise Failure(f'--source {source} has been built in; run make mrproper there '
+                      'first, or give a clean git worktree')
+    home = paths.BUILD / ('kernel-' + _hash([str(source).encode()]))
+    _make(source, home / 'obj', source.parent)
+    _keep(home / 'obj', home / 'out')
+    return home / 'out'
+
+
+def _apply(tree: Path, series: List[Path]) -> None:
+    if not series:
+        return
+    with Step(f'applying {len(series)} patches', 'linux-patches') as step:
+        step.remedy = 'refresh it against this version of Linux'
+        for p in series:
+            if step.run(['patch', '-d', tree, '-p1', '-N', '-s', '-i', p.absolute()],
+                        check=False):
+                step.fail(f'--patches: {p.name} does not apply')
+
+
+def _make(tree: Path, obj: Path, base: Path) -> None:
+    obj.mkdir(parents=True, exist_ok=True)
+    env = qemu.ccache_env(base)
+    env.update(KBUILD_BUILD_USER='tdxemu', KBUILD_BUILD_HOST='tdxemu')
+    cc = 'ccache gcc' if shutil.which('ccache') else 'gcc'
+    make = ['make', '-C', tree, f'O={obj}', f'CC={cc}', 'HOSTCC=gcc', f'-j{qemu.jobs()}']
+    with Step('configuring Linux', 'linux-config', '30 s') as step:
+        step.run(make + ['tinyconfig'], env=env)
+        step.run([tree / 'scripts/kconfig/merge_config.sh', '-m', '-O', obj,
+                  obj / '.config', paths.KERNEL_CONFIG], cwd=tree, env=env)
+        step.run(make + ['olddefconfig'], env=env)
+        lost = _lost(paths.KERNEL_CONFIG.read_text(), (obj / '.config').read_text())
+        if lost:
+            step.remedy = 'this Linux is too old or lacks their dependencies'
+            step.fail('these options of tests/linux/kernel.config did not stick: '
+                      + ' '.join(lost))
+    with Step('building Linux', 'linux-build', '2 to 8 min') as step:
+        step.run(make + ['bzImage'], env=env)
+
+
+def _lost(wanted: str, got: str) -> List[str]:
+    """The options that Kconfig did not take as the fragment asks for them."""
+    have = set(got.splitlines())
+    lost = []
+    for line in wanted.splitlines():
+        option = re.match(r'CONFIG_\w+=', line)
+        off = re.match(r'# (CONFIG_\w+) is not set$', line)
+        if option and line not in have:
+            lost.append(line)
+        if off and any(h.startswith(off.group(1) + '=') for h in have):
+            lost.append(off.group(1) + '=n')
+    return lost
+
+
+def _keep(obj: Path, into: Path) -> None:
+    part = into.with_name(into.name + '.part')
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name, where in (('bzImage', 'arch/x86/boot/bzImage'), ('vmlinux', 'vmlinux'),
+                        ('System.map', 'System.map'), ('config', '.config')):
+        shutil.copy2(obj / where, part / name)
+    shutil.rmtree(into, ignore_errors=True)
+    part.rename(into)
+
+
+def default() -> Path:
+    """The bzImage that L1 boots unless the user names another."""
+    with locked(paths.CACHE, 'the kernel'):
+        return build() / 'bzImage'
+
+
+# --- a user's own bzImage ----------------------------------------------------------
+
+def check(image: Path, tdx: bool) -> None:
+    """Refuse a file that cannot boot as L1, or that has no TDX host support."""
+    try:
+        data = image.read_bytes()
+    except OSError as e:
+        raise Failure(f'--kernel {image}: {(e.strerror or str(e)).lower()}; give a bzImage, '
+                      'for example from ./tdxemu kernel') from None
+    if len(data) < 0x264 or data[0x202:0x206] != b'HdrS':
+        raise Failure(f'--kernel {image} is no x86 bzImage; give arch/x86/boot/bzImage of '
+                      'a built kernel')
+    payload = _payload(data)
+    if tdx and payload is not None and b'virt/tdx: ' not in payload:
+        raise Failure(f'--kernel {image} has no TDX host support; build it with '
+                      'CONFIG_INTEL_TDX_HOST=y (./tdxemu kernel does), or give --no-tdx '
+                      'to boot it without the module')
+
+
+def _payload(data: bytes) -> Optional[bytes]:
+    """The decompressed kernel of a bzImage; None if we cannot decompress it."""
+    setup = (data[0x1f1] or 4) + 1
+    offset, length = struct.unpack_from('<II', data, 0x248)
+    packed = data[setup * 512 + offset:][:length]
+    try:
+        if packed[:2] == b'\x1f\x8b':
+            return zlib.decompressobj(wbits=31).decompress(packed)
+        if packed[:3] == b'BZh':
+            return bz2.BZ2Decompressor().decompress(packed)
+        if packed[:6] == b'\xfd7zXZ\0' or packed[:1] == b'\x5d':
+            return lzma.LZMADecompressor().decompress(packed)
+        if packed[:4] == b'\x28\xb5\x2f\xfd' and shutil.which('zstd'):
+            return subprocess.run(['zstd', '-dcq'], input=packed, check=False,
+                                  stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL).stdout or None
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile):
+        pass
+    return None
+
+
+def copy_to(done: Path, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ARTEFACTS:
+        shutil.copy2(done / name, out / name)
