@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * APIC virtualisation and virtual interrupts (SDM vol. 3, chapter 31).
+ * APIC virtualisation and virtual interrupts (SDM vol. 3, chapter 30).
  *
  * The virtual-APIC page and the posted-interrupt descriptor are RAM that other
  * CPUs change at any time: each access is atomic, nothing read is trusted.  A
@@ -21,7 +21,7 @@
 #define VIRR            0x200
 #define VSELF_IPI       0x3f0
 
-/* The posted-interrupt descriptor (SDM 31.6): PIR, then ON in bit 256 */
+/* The posted-interrupt descriptor (SDM 30.6): PIR, then ON in bit 256 */
 #define PID_SIZE        64
 #define PID_CONTROL     32
 #define PID_ON          1u
@@ -119,7 +119,7 @@ static bool has_vid(CPUX86State *env)
     return env->vmx->cpu2 & CPU2_VINTR_DELIVERY;
 }
 
-/* PPR virtualisation (31.1.3) */
+/* PPR virtualisation (30.1.3) */
 static void update_vppr(CPUX86State *env, const VmxRam *page)
 {
     uint8_t tpr = vapic_read(page, VTPR);
@@ -128,7 +128,7 @@ static void update_vppr(CPUX86State *env, const VmxRam *page)
     vapic_write(page, VPPR, tpr >> 4 >= svi >> 4 ? tpr : svi & 0xf0);
 }
 
-/* --- virtual interrupts (31.2) ------------------------------------------ */
+/* --- virtual interrupts (30.2) ------------------------------------------ */
 
 bool vmx_vintr_pending(CPUX86State *env)
 {
@@ -170,7 +170,7 @@ uint8_t vmx_vintr_deliver(CPUX86State *env)
     return vector;
 }
 
-/* EOI virtualisation (31.1.4); may exit. */
+/* EOI virtualisation (30.1.4); may exit. */
 static void virtual_eoi(CPUX86State *env, const VmxRam *page, uintptr_t ra)
 {
     uint8_t vector = get_svi(env);
@@ -186,7 +186,7 @@ static void virtual_eoi(CPUX86State *env, const VmxRam *page, uintptr_t ra)
     }
 }
 
-/* Self-IPI virtualisation (31.1.5) */
+/* Self-IPI virtualisation (30.1.5) */
 static void virtual_self_ipi(CPUX86State *env, const VmxRam *page,
                              uint8_t vector)
 {
@@ -205,7 +205,7 @@ uint64_t vmx_read_vtpr_cr8(CPUX86State *env)
     return vapic_read(&page, VTPR) >> 4 & 15;
 }
 
-/* TPR virtualisation (31.1.2) */
+/* TPR virtualisation (30.1.2) */
 void vmx_write_vtpr(CPUX86State *env, uint8_t tpr, uintptr_t ra)
 {
     uint32_t threshold = vmcs_read(env->vmx->cur, VMCS_TPR_THRESHOLD) & 15;
@@ -221,7 +221,7 @@ void vmx_write_vtpr(CPUX86State *env, uint8_t tpr, uintptr_t ra)
     }
 }
 
-/* --- x2APIC MSRs (31.5) ------------------------------------------------- */
+/* --- x2APIC MSRs (30.5) ------------------------------------------------- */
 
 bool vmx_x2apic_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val)
 {
@@ -292,7 +292,7 @@ bool vmx_x2apic_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val, uintptr_t ra
     }
 }
 
-/* --- posted interrupts (31.6) ------------------------------------------- */
+/* --- posted interrupts (30.6) ------------------------------------------- */
 
 /*
  * End the notification in the real local APIC.  Its registers act on the
@@ -328,7 +328,7 @@ static uint8_t post(const VmxRam *page, unsigned first, uint64_t bits)
     return highest;
 }
 
-/* SDM 31.6, in the order of its steps.  Runs with the BQL held. */
+/* SDM 30.6, in the order of its steps.  Runs with the BQL held. */
 void vmx_posted_interrupt(CPUX86State *env)
 {
     uint64_t pa = vmcs_read(env->vmx->cur, VMCS_POSTED_INTR_DESC);

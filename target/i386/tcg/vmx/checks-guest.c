@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VM entry's checks of the guest-state area (SDM vol. 3, 28.3).
+ * VM entry's checks of the guest-state area (SDM vol. 3, 27.3).
  */
 #include "qemu/osdep.h"
 #include "cpu.h"
@@ -16,7 +16,7 @@
 #define PENDING_KNOWN   (0xfull | 1 << 12 | PENDING_BS)
 #define PDPTE_RESERVED  0x1e6ull
 
-/* --- guest registers (28.3.1.1) ----------------------------------------- */
+/* --- guest registers (27.3.1.1) ----------------------------------------- */
 
 static bool guest_crs(VmxCheck *c)
 {
@@ -54,7 +54,7 @@ static bool guest_msrs(VmxCheck *c)
             vmx_check_pat(field(c, VMCS_GUEST_PAT))) &&
            (!ctl(c, VMX_CAP_ENTRY, ENTRY_LOAD_EFER) ||
             vmx_check_efer(c, field(c, VMCS_GUEST_EFER), c->ia32e,
-                       c->cr0 & CR0_PG_MASK));
+                            c->cr0 & CR0_PG_MASK));
 }
 
 static bool guest_addresses(VmxCheck *c)
@@ -73,7 +73,7 @@ static bool guest_table_limits(VmxCheck *c)
            field(c, VMCS_GUEST_IDTR_LIMIT) <= UINT16_MAX;
 }
 
-/* --- guest segments (28.3.1.2) ------------------------------------------ */
+/* --- guest segments (27.3.1.2) ------------------------------------------ */
 
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR };
 
@@ -228,7 +228,7 @@ static bool local_table(VmxCheck *c)
             AR_TYPE(ldtr.ar) == 2 && descriptor_valid(&ldtr, false));
 }
 
-/* --- RIP, RFLAGS and the state that is no register (28.3.1.4, .5) -------- */
+/* --- RIP, RFLAGS and the state that is no register (27.3.1.4, .5) -------- */
 
 static bool guest_rip(VmxCheck *c)
 {
@@ -326,7 +326,7 @@ static bool link_pointer(VmxCheck *c)
     return true;
 }
 
-/* With EPT the PDPTEs are fields, else they come from memory (28.3.1.6). */
+/* With EPT the PDPTEs are fields, else they come from memory (27.3.1.6). */
 static bool guest_pdptes(VmxCheck *c)
 {
     uint64_t base = field(c, VMCS_GUEST_CR3) & 0xffffffe0u & ~vmx_keyid_mask();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What VM entry checks before it loads anything (SDM vol. 3, 28.2): controls
+ * What VM entry checks before it loads anything (SDM vol. 3, 27.2): controls
  * and host state.
  */
 #include "qemu/osdep.h"
@@ -120,7 +120,7 @@ bool vmx_check_all_canonical(const VmxCheck *c, const uint16_t *fields, int coun
     return true;
 }
 
-/* --- controls (28.2.1) -------------------------------------------------- */
+/* --- controls (27.2.1) -------------------------------------------------- */
 
 static bool controls_supported(VmxCheck *c)
 {
@@ -206,7 +206,8 @@ static bool addresses_valid(VmxCheck *c)
 {
     for (int i = 0; i < ARRAY_SIZE(addresses); i++) {
         if (ctl(c, addresses[i].word, addresses[i].bit) &&
-            !vmx_check_physical(c, field(c, addresses[i].field), addresses[i].align_mask)) {
+            !vmx_check_physical(c, field(c, addresses[i].field),
+                                addresses[i].align_mask)) {
             return vmx_check_broken("a structure's address is valid", addresses[i].field);
         }
     }
@@ -341,7 +342,7 @@ uint32_t vmx_check_controls(CPUX86State *env, const Vmcs *v)
     return vmx_check_run(&c, rules, ARRAY_SIZE(rules)) ? 0 : VMX_ERR_BAD_CONTROLS;
 }
 
-/* --- host state (28.2.2 to 28.2.4) -------------------------------------- */
+/* --- host state (27.2.2 to 27.2.4) -------------------------------------- */
 
 static bool host_crs(VmxCheck *c)
 {

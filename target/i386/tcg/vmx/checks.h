@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The checks of VM entry (SDM vol. 3, 28.2 and 28.3): controls and host state
+ * The checks of VM entry (SDM vol. 3, 27.2 and 27.3): controls and host state
  * in checks.c, guest state in checks-guest.c.
  *
  * Each pass is a table of rules; the rule that a VMCS breaks is logged under

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Extended page tables (SDM vol. 3, 30.3): the walk, its accessed and dirty
+ * Extended page tables (SDM vol. 3, 29.3): the walk, its accessed and dirty
  * flags, misconfigurations and violations.
  *
  * The walker serves ordinary guests and, with the S-EPT root in eptp and the
@@ -113,7 +113,7 @@ static bool entry_is_leaf(uint64_t value, unsigned level)
     return level == 1 || (level <= 3 && (value & EPT_LEAF));
 }
 
-/* Settings of a present entry that cause an EPT misconfiguration (30.3.3.1). */
+/* Settings of a present entry that cause an EPT misconfiguration (29.3.3.1). */
 static bool entry_misconfigured(CPUX86State *env, uint64_t value, unsigned level)
 {
     uint64_t rwx = value & EPT_RWX;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * VMCS fields: which exist, and how VMREAD and VMWRITE see them (SDM vol. 3,
- * 26.11 and appendix B); the copy between the region in RAM and our cache.
+ * 25.11 and appendix B); the copy between the region in RAM and our cache.
  */
 #include "qemu/osdep.h"
 #include "cpu.h"
