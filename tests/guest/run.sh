@@ -1,0 +1,87 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Build and run the freestanding guest tests: run.sh QEMU FIRMWARE_DIR [TEST...]
+#
+# Each test is one program in a -bios image.  Prints TAP; the exit status is 0
+# if every check of every test passed.
+#   GUEST_TIMEOUT   seconds for one test (20)
+#   GUEST_CPU       CPU model (tdx)
+#   GUEST_ARGS      further arguments for the emulator
+set -u
+
+[ $# -ge 2 ] || { echo "usage: $0 QEMU FIRMWARE_DIR [TEST...]" >&2; exit 2; }
+qemu=$1 firmware=$2
+shift 2
+here=$(cd "$(dirname "$0")" && pwd)
+out=$(mktemp -d "${TMPDIR:-/tmp}/guest.XXXXXX") || exit 2
+trap 'rm -rf "$out"' EXIT
+trap 'exit 2' INT TERM HUP
+cpu=${GUEST_CPU:-tdx}
+seam="-object tdx-module,id=tdx0"
+
+# name|CPUs|further arguments
+tests="
+cpuid_msr|2|
+vmx_insn|1|
+vmx_entry|1|
+vmx_exit|1|
+vmx_event|1|
+ept|1|
+apicv|2|
+"
+
+cflags="-std=gnu11 -Os -g -Wall -Wextra -Wno-unused-parameter -Werror -m64
+  -ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables
+  -fcf-protection=none -fno-strict-aliasing -mno-red-zone -mgeneral-regs-only
+  -fno-tree-loop-distribute-patterns -Wno-array-bounds -I$here/lib -I$here/../../include"
+
+build_lib()
+{
+    for f in "$here"/lib/*.c "$here"/lib/*.S; do
+        o=$out/lib_$(basename "$f" | tr . _).o
+        # shellcheck disable=SC2086
+        gcc $cflags -c "$f" -o "$o" || return 1
+    done
+}
+
+build()     # TEST
+{
+    # shellcheck disable=SC2086
+    gcc $cflags -c "$here/$1.c" -o "$out/$1.o" &&
+    gcc -static -nostdlib -no-pie -Wl,-T,"$here/lib/link.ld" -Wl,--build-id=none \
+        -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
+        "$out/$1.o" "$out"/lib_*.o -o "$out/$1.elf" &&
+    objcopy -O binary --gap-fill 0xff -j .text -j .boot "$out/$1.elf" "$out/$1.rom"
+}
+
+run()       # TEST CPUS ARGS: the program's lines, then how it ended
+{
+    # shellcheck disable=SC2086
+    timeout "${GUEST_TIMEOUT:-20}" "$qemu" -L "$firmware" -M q35 -m 512 -smp "$2" \
+        -cpu "$cpu" -nodefaults -display none -no-reboot -monitor none \
+        -serial none -debugcon stdio -device isa-debug-exit,iobase=0xf4,iosize=4 \
+        -bios "$out/$1.rom" $3 ${GUEST_ARGS:-} </dev/null 2>"$out/stderr"
+    status=$?
+    sed 's/^/# /' "$out/stderr"
+    case $status in
+    33|35) ;;
+    124) echo "not ok - $1: ends within ${GUEST_TIMEOUT:-20} s" ;;
+    *)   echo "not ok - $1: the emulator ends by isa-debug-exit (status $status)" ;;
+    esac
+}
+
+all()
+{
+    build_lib || { echo "not ok - the library builds"; return; }
+    echo "$tests" | while IFS='|' read -r name cpus args; do
+        [ -n "$name" ] || continue
+        case " $* " in "  "|*" $name "*) ;; *) continue ;; esac
+        build "$name" || { echo "not ok - $name: builds"; continue; }
+        run "$name" "$cpus" "$args"
+    done
+}
+
+all "$@" | awk '
+    /^(not )?ok - / { n++; sub(/ok - /, "ok " n " - "); if (/^not/) bad++ }
+    { print; fflush() }
+    END { print "1.." n + 0; exit bad || !n }'
