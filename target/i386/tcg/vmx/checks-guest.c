@@ -190,7 +190,7 @@ static bool data_segments(VmxCheck *c)
     for (int i = 0; i < ARRAY_SIZE(segs); i++) {
         if (!c->vm86 && !data_segment(c, segs[i])) {
             return vmx_check_broken("a data segment is valid",
-                          VMCS_GUEST_ES_AR + 2 * segs[i]);
+                                    VMCS_GUEST_ES_AR + 2 * segs[i]);
         }
     }
     return true;
@@ -203,7 +203,7 @@ static bool vm86_segments(VmxCheck *c)
 
         if (s.base != s.selector << 4 || s.limit != 0xffff || s.ar != AR_VM86) {
             return vmx_check_broken("a segment is one of virtual-8086 mode",
-                          VMCS_GUEST_ES_AR + 2 * seg);
+                                    VMCS_GUEST_ES_AR + 2 * seg);
         }
     }
     return true;

@@ -348,7 +348,7 @@ static bool host_crs(VmxCheck *c)
 {
     return vmx_check_fixed(field(c, VMCS_HOST_CR0), vmx_cr0_fixed0(), vmx_cr0_fixed1()) &&
            vmx_check_fixed(field(c, VMCS_HOST_CR4), vmx_cr4_fixed0(),
-                 vmx_cr4_fixed1(c->env)) &&
+                           vmx_cr4_fixed1(c->env)) &&
            vmx_check_cr3(c, field(c, VMCS_HOST_CR3));
 }
 
