@@ -42,6 +42,7 @@ flat() {        # flat IMAGE LINKER-SCRIPT SOURCE...
     $LD -m elf_x86_64 -static -nostdlib -z noexecstack -z norelro -z max-page-size=4096 \
         --no-warn-rwx-segments -T "$src/$script" -o "$tmp/$image.elf" $objects
     $OBJCOPY -O binary "$tmp/$image.elf" "$tmp/$image.bin"
+    chmod 644 "$tmp/$image.elf" "$tmp/$image.bin"   # data: nothing to run in L1
     mv "$tmp/$image.elf" "$out/$image.elf"
     mv "$tmp/$image.bin" "$out/$image.bin"
 }

@@ -278,8 +278,10 @@ void td_run(struct td *td)
         }
     }
     if (!wait_for_end(td)) {
+        pthread_mutex_lock(&td->lock);
         td_check(td, false, "the TD ended within %u s", td->opt->timeout);
         end_td(td, TD_END_ERROR);
+        pthread_mutex_unlock(&td->lock);
     }
     for (unsigned i = 0; i < td->opt->vcpus; i++) {
         struct td_vcpu *v = &td->vcpu[i];

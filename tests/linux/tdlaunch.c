@@ -15,11 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "beside.h"
 #include "tdlaunch.h"
 
 static const char usage[] =
     "usage: tdlaunch [options]\n"
-    "  --payload FILE   flat image of 128 KiB, default payload.bin beside tdlaunch\n"
+    "  --payload FILE   flat image of 128 KiB, default payload.bin\n"
     "  --vcpus N        1 to 16, default 1\n"
     "  --mem MB         default 32\n"
     "  --accept MB      memory to accept besides the first 2 MiB, default 2\n"
@@ -274,23 +275,10 @@ static void parse(struct options *o, int argc, char **argv)
     }
 }
 
-/* payload.bin in the directory of the program itself. */
-static const char *default_payload(void)
-{
-    static char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 16);
-    char *slash;
-
-    path[n > 0 ? n : 0] = 0;
-    slash = strrchr(path, '/');
-    strcpy(slash ? slash + 1 : path, "payload.bin");
-    return path;
-}
-
 int main(int argc, char **argv)
 {
     struct options opt = {
-        .payload = default_payload(), .vcpus = 1, .mem_mb = 32, .accept_mb = 2, .tds = 1,
+        .payload = beside("payload.bin"), .vcpus = 1, .mem_mb = 32, .accept_mb = 2, .tds = 1,
         .cycles = 1, .timeout = 120,
     };
     uint8_t *image;

@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "beside.h"
 #include "vm_proto.h"
 
 #define MAX_CPUID 256
@@ -352,25 +353,12 @@ static void run(void)
     }
 }
 
-/* vmguest.bin in the directory of the program itself. */
-static const char *default_guest(void)
-{
-    static char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 16);
-    char *slash;
-
-    path[n > 0 ? n : 0] = 0;
-    slash = strrchr(path, '/');
-    strcpy(slash ? slash + 1 : path, "vmguest.bin");
-    return path;
-}
-
 int main(int argc, char **argv)
 {
     static const struct option table[] = {
         { "guest", 1, NULL, 'g' }, { "timeout", 1, NULL, 't' }, { NULL, 0, NULL, 0 },
     };
-    const char *guest = default_guest();
+    const char *guest = beside("vmguest.bin");
     int c;
 
     while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
