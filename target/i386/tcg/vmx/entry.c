@@ -126,7 +126,6 @@ static void load_blocking(CPUX86State *env, const Vmcs *v)
     if (blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) {
         env->hflags |= HF_INHIBIT_IRQ_MASK;
     }
-    vmx->blocked_by_mov_ss = blocked & BLOCKED_BY_MOV_SS;
     vmx->host_nmi_blocked = env->hflags2 & HF2_NMI_MASK;
     if (blocked & BLOCKED_BY_NMI) {
         env->hflags2 |= HF2_NMI_MASK;
@@ -255,7 +254,7 @@ static uint32_t launch_state_error(CPUX86State *env, bool launch)
 {
     X86VMX *vmx = env->vmx;
 
-    if ((env->hflags & HF_INHIBIT_IRQ_MASK) && vmx->blocked_by_mov_ss) {
+    if ((env->hflags & HF_INHIBIT_IRQ_MASK) && !vmx_after_sti(env)) {
         return VMX_ERR_MOV_SS;
     }
     if (launch && vmx->vmcs.launched) {

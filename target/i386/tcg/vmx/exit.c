@@ -52,10 +52,8 @@ static uint32_t blocking_state(CPUX86State *env)
     uint32_t blocked = 0;
 
     if (env->hflags & HF_INHIBIT_IRQ_MASK) {
-        blocked = env->vmx->blocked_by_mov_ss ? BLOCKED_BY_MOV_SS : BLOCKED_BY_STI;
-        if (blocked == BLOCKED_BY_STI && !(env->eflags & IF_MASK)) {
-            blocked = BLOCKED_BY_MOV_SS;
-        }
+        blocked = (env->eflags & IF_MASK) && vmx_after_sti(env)
+                  ? BLOCKED_BY_STI : BLOCKED_BY_MOV_SS;
     }
     return blocked | (env->hflags2 & HF2_NMI_MASK ? BLOCKED_BY_NMI : 0);
 }
@@ -207,8 +205,11 @@ static void record_vectoring(CPUX86State *env, Vmcs *v, uint32_t reason)
     uint32_t info = vmx->vect_info, type = info & INTR_TYPE;
 
     vmcs_write(v, VMCS_IDT_VECTORING_INFO, 0);
-    if (!(info & INTR_VALID) || reason == VMX_EXIT_TRIPLE_FAULT) {
-        return;
+    if (!(info & INTR_VALID) || reason == VMX_EXIT_TRIPLE_FAULT ||
+        (reason == VMX_EXIT_EXCEPTION_NMI &&
+         (vmcs_read(v, VMCS_EXIT_INTR_INFO) & (INTR_TYPE | INTR_VECTOR)) ==
+         (INTR_TYPE_HW_EXC | EXCP08_DBLE))) {
+        return;                 /* SDM 28.2.4: not for double and triple faults */
     }
     vmcs_write(v, VMCS_IDT_VECTORING_INFO, info);
     vmcs_write(v, VMCS_IDT_VECTORING_ERROR,

@@ -75,16 +75,26 @@ static void check_exception_exit(CPUX86State *env, int vector,
                    info & INTR_DELIVER_ERROR ? error_code : 0, ra);
 }
 
-/* MOV from CR3 or CR8; CR0 and CR4 are read through their shadows. */
-static void check_cr_read(CPUX86State *env, int cr, uintptr_t ra)
+/*
+ * MOV from CR3 or CR8; CR0 and CR4 are read through their shadows.  TCG's
+ * decoder passes SVM_EXIT_READ_CR0, which is 0, for every register.
+ */
+static void check_cr_read(CPUX86State *env, uintptr_t ra)
 {
-    uint32_t control = cr == 3 ? CPU_CR3_STORE : cr == 8 ? CPU_CR8_STORE : 0;
     VmxInsn insn;
+    uint32_t control;
 
+    if (!(env->vmx->cpu & (CPU_CR3_STORE | CPU_CR8_STORE))) {
+        return;
+    }
+    cpu_restore_state(env_cpu(env), ra);
+    vmx_peek_insn(env, &insn);
+    if (insn.opcode[1] != 0x20) {
+        return;                 /* SMSW */
+    }
+    control = insn.reg == 3 ? CPU_CR3_STORE : insn.reg == 8 ? CPU_CR8_STORE : 0;
     if (env->vmx->cpu & control) {
-        cpu_restore_state(env_cpu(env), ra);
-        vmx_peek_insn(env, &insn);
-        vmx_exit(env, VMX_EXIT_CR, cr | 1 << 4 | insn.rm << 8, ra);
+        vmx_exit(env, VMX_EXIT_CR, insn.reg | 1 << 4 | insn.rm << 8, ra);
     }
 }
 
@@ -166,7 +176,7 @@ void x86_vmx_check_intercept(CPUX86State *env, uint32_t type, uint64_t param,
     }
     switch (type) {
     case SVM_EXIT_READ_CR0 ... SVM_EXIT_READ_CR0 + 8:
-        check_cr_read(env, type - SVM_EXIT_READ_CR0, ra);
+        check_cr_read(env, ra);
         return;
     case SVM_EXIT_READ_DR0 ... SVM_EXIT_READ_DR0 + 7:
         check_dr(env, type - SVM_EXIT_READ_DR0, true, ra);
@@ -235,6 +245,10 @@ void x86_vmx_check_io(CPUX86State *env, uint32_t port, uint32_t param,
     qual = (size - 1) | (param & 1) << 3 | (param & 4) << 2 | (param & 8) << 2 |
            (uint64_t)((insn.opcode[0] & 0xfc) == 0xe4) << 6 |
            (uint64_t)port << 16;
+    if (param & 4) {
+        vmcs_write(vmx->cur, VMCS_GUEST_LINEAR_ADDR,
+                   vmx_string_address(env, param & 1));
+    }
     vmx_exit(env, VMX_EXIT_IO, qual, ra);
 }
 

@@ -18,6 +18,36 @@ static bool x2apic_msr(uint32_t msr)
     return msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST;
 }
 
+/* MSRs that hold a linear address; TCG would take any value. */
+static bool canonical_msr(uint32_t msr)
+{
+    switch (msr) {
+    case MSR_IA32_SYSENTER_ESP:
+    case MSR_IA32_SYSENTER_EIP:
+    case MSR_LSTAR:
+    case MSR_CSTAR:
+    case MSR_FSBASE:
+    case MSR_GSBASE:
+    case MSR_KERNELGSBASE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Each of the eight types must be UC, WC, WT, WP, WB or UC-. */
+static bool bad_pat(uint64_t val)
+{
+    for (int i = 0; i < 8; i++, val >>= 8) {
+        uint8_t type = val;
+
+        if (type > 7 || type == 2 || type == 3) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* IA32_FEATURE_CONTROL: lock, VMX in and outside of SMX (SDM 24.7). */
 static void write_feature_control(CPUX86State *env, uint64_t val, uintptr_t ra)
 {
@@ -60,10 +90,31 @@ bool x86_vmx_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val, uintptr_t ra)
     }
 }
 
+/* Values for which WRMSR is #GP where TCG's own handler has no check. */
+static bool value_bad(CPUX86State *env, uint32_t msr, uint64_t val)
+{
+    uint64_t ignored;
+
+    if (canonical_msr(msr)) {
+        return sextract64(val, 0, env->cr[4] & CR4_LA57_MASK ? 57 : 48) != val;
+    }
+    switch (msr) {
+    case MSR_PAT:
+        return bad_pat(val);
+    case MSR_DEBUGCTL:
+        return val & ~DEBUGCTL_KNOWN;
+    case MSR_IA32_PKRS:
+        return val >> 32;
+    case MSR_VM_HSAVE_PA:
+        return true;
+    default:
+        return vmx_cap_rdmsr(env, msr, &ignored);       /* read-only */
+    }
+}
+
 bool x86_vmx_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val, uintptr_t ra)
 {
     X86VMX *vmx = env->vmx;
-    uint64_t ignored;
 
     if (!vmx) {
         return false;
@@ -79,13 +130,10 @@ bool x86_vmx_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val, uintptr_t ra)
     if (vmx_seam_ops && vmx_seam_ops->wrmsr && vmx_seam_ops->wrmsr(env, msr, val)) {
         return true;
     }
-    if (vmx_cap_rdmsr(env, msr, &ignored)) {
-        raise_exception_err_ra(env, EXCP0D_GPF, 0, ra);     /* read-only */
+    if (value_bad(env, msr, val)) {
+        raise_exception_err_ra(env, EXCP0D_GPF, 0, ra);
     }
     if (msr == MSR_DEBUGCTL) {
-        if (val & ~DEBUGCTL_KNOWN) {
-            raise_exception_err_ra(env, EXCP0D_GPF, 0, ra);
-        }
         vmx->debugctl = val;
         return true;
     }
@@ -140,23 +188,10 @@ bool vmx_msr_read(CPUX86State *env, uint32_t msr, uint64_t *val)
     return true;
 }
 
-static bool msr_value_bad(CPUX86State *env, uint32_t msr, uint64_t val)
+static bool list_value_bad(CPUX86State *env, uint32_t msr, uint64_t val)
 {
-    uint64_t ignored;
-
-    switch (msr) {
-    case MSR_IA32_APICBASE:
-    case MSR_IA32_FEATURE_CONTROL:
-        return true;
-    case MSR_DEBUGCTL:
-        return val & ~DEBUGCTL_KNOWN;
-    case MSR_IA32_PKRS:
-        return val >> 32;
-    case MSR_VM_HSAVE_PA:
-        return true;
-    default:
-        return vmx_cap_rdmsr(env, msr, &ignored);
-    }
+    return msr == MSR_IA32_APICBASE || msr == MSR_IA32_FEATURE_CONTROL ||
+           value_bad(env, msr, val);
 }
 
 bool vmx_msr_write(CPUX86State *env, uint32_t msr, uint64_t val)
@@ -164,7 +199,7 @@ bool vmx_msr_write(CPUX86State *env, uint32_t msr, uint64_t val)
     uint64_t rax = env->regs[R_EAX], rcx = env->regs[R_ECX],
              rdx = env->regs[R_EDX];
 
-    if (list_forbids(msr) || msr_value_bad(env, msr, val)) {
+    if (list_forbids(msr) || list_value_bad(env, msr, val)) {
         return false;
     }
     env->regs[R_ECX] = msr;

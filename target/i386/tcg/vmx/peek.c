@@ -142,3 +142,37 @@ void vmx_peek_insn(CPUX86State *env, VmxInsn *insn)
         insn->ea = (uint32_t)insn->ea;
     }
 }
+
+uint64_t vmx_string_address(CPUX86State *env, bool in)
+{
+    bool code64 = env->hflags & HF_CS64_MASK;
+    Peek p = {
+        .env = env, .pc = env->segs[R_CS].base + env->eip, .seg = -1,
+        .addr16 = !(env->hflags & (HF_CS32_MASK | HF_CS64_MASK)),
+    };
+    uint64_t ea = env->regs[in ? R_EDI : R_ESI];
+    int seg;
+
+    while (p.len < 15 && legacy_prefix(&p, fetch(&p), code64)) {
+        ;
+    }
+    if (p.addr16) {
+        ea &= 0xffff;
+    } else if (p.addr32 || !code64) {
+        ea = (uint32_t)ea;
+    }
+    seg = in ? R_ES : p.seg >= 0 ? p.seg : R_DS;
+    if (!code64 || seg == R_FS || seg == R_GS) {
+        ea += env->segs[seg].base;
+    }
+    return code64 ? ea : (uint32_t)ea;
+}
+
+/*
+ * TCG has one flag for both kinds of blocking, which lasts for one instruction:
+ * the byte in front of RIP is the end of the one that set it.
+ */
+bool vmx_after_sti(CPUX86State *env)
+{
+    return cpu_ldub_code(env, env->segs[R_CS].base + env->eip - 1) == 0xfb;
+}

@@ -44,7 +44,6 @@ struct X86VMX {
     uint64_t msr_bitmap, vapic_page;    /* physical addresses */
     uint64_t tsc_multiplier;    /* 48-bit fraction; 1 << 48: unscaled */
     bool host_nmi_blocked;      /* across a guest with virtual NMIs */
-    bool blocked_by_mov_ss;     /* what HF_INHIBIT_IRQ_MASK stands for */
     uint64_t debugctl;
     bool sipi_wait;             /* activity state wait-for-SIPI */
 
@@ -97,6 +96,10 @@ typedef struct VmxInsn {
     uint64_t ea;                /* linear address of a memory operand */
 } VmxInsn;
 void vmx_peek_insn(CPUX86State *env, VmxInsn *insn);
+/* Linear address of the memory operand of INS (@in) or OUTS at RIP. */
+uint64_t vmx_string_address(CPUX86State *env, bool in);
+/* Was the instruction in front of RIP a STI (not a load of SS)? */
+bool vmx_after_sti(CPUX86State *env);
 
 /* fields.c: VMCS fields */
 /* Null: no such field here (its feature is not offered). */
