@@ -147,6 +147,7 @@ static void tpr_shadow(void)
              "MOV to CR8 below the threshold: exit 43 (29.1.2)");
     check_eq(vreg(VTPR), 0x20, "exit 43 is trap-like: VTPR is written");
     check_eq(seen, 5, "exit 43: behind MOV from CR8");
+    vmwrite(VMCS_TPR_THRESHOLD, 0);
     vm_run(&vm);
     check_eq(vm_reason(), VMX_EXIT_VMCALL, "exit 43: RIP is behind MOV to CR8");
     vmwrite(VMCS_TPR_THRESHOLD, 0);

@@ -143,10 +143,12 @@ static void double_and_triple(void)
              "triple fault: activity state active (27.3.4)");
 }
 
+static void g_nops(void) { asm volatile("nop; nop; nop; nop; nop; nop; nop; nop"); }
+
 static void inject(u32 info, u32 error, u32 len, u64 rflags)
 {
     clear_seen();
-    vm_set_entry(&vm, g_nothing);
+    vm_set_entry(&vm, g_nops);
     vmwrite(VMCS_GUEST_RFLAGS, rflags);
     vmwrite(VMCS_ENTRY_INTR_ERROR, error);
     vmwrite(VMCS_ENTRY_INSN_LEN, len);
@@ -167,7 +169,7 @@ static void injection(void)
     }
     inject(INTR_TYPE_HW_EXC | UD, 0, 0, 2);
     check_eq(seen, UD, "injected #UD arrives");
-    check_eq(seen_rip, (u64)g_nothing, "injected #UD: the guest's RIP is pushed");
+    check_eq(seen_rip, (u64)g_nops, "injected #UD: the guest's RIP is pushed");
     inject(INTR_TYPE_HW_EXC | GP | INTR_DELIVER_ERROR, 0x4321, 0, 2);
     check_eq(seen, GP, "injected #GP arrives");
     check_eq(seen_error, 0x4321, "injected #GP: error code");
@@ -177,16 +179,16 @@ static void injection(void)
     check_eq(read_cr2(), 0x777, "injected #PF: CR2 is not changed (26.6)");
     inject(INTR_TYPE_SOFT_EXC | BP, 0, 1, 2);
     check_eq(seen, BP, "injected #BP arrives");
-    check_eq(seen_rip, (u64)g_nothing + 1, "injected #BP: RIP + length is pushed (26.6.1)");
+    check_eq(seen_rip, (u64)g_nops + 1, "injected #BP: RIP + length is pushed (26.6.1)");
     inject(INTR_TYPE_SOFT_INT | VECTOR_TEST, 0, 2, 2);
     check_eq(seen, VECTOR_TEST, "injected INT n arrives");
-    check_eq(seen_rip, (u64)g_nothing + 2, "injected INT n: RIP + length is pushed (26.6.1)");
+    check_eq(seen_rip, (u64)g_nops + 2, "injected INT n: RIP + length is pushed (26.6.1)");
     inject(INTR_TYPE_PRIV_SW_EXC | DB, 0, 1, 2);
     check_eq(seen, DB, "injected INT1 arrives");
-    check_eq(seen_rip, (u64)g_nothing + 1, "injected INT1: RIP + length is pushed (26.6.1)");
+    check_eq(seen_rip, (u64)g_nops + 1, "injected INT1: RIP + length is pushed (26.6.1)");
     inject(INTR_TYPE_EXT | VECTOR_TEST, 0, 0, 0x202);
     check_eq(seen, VECTOR_TEST, "injected external interrupt arrives");
-    check_eq(seen_rip, (u64)g_nothing, "injected external interrupt: RIP");
+    check_eq(seen_rip, (u64)g_nops, "injected external interrupt: RIP");
     inject(INTR_TYPE_NMI | 2, 0, 0, 2);
     check_eq(seen, NMI, "injected NMI arrives");
     vmwrite(VMCS_EXCEPTION_BITMAP, ~0u);
