@@ -19,7 +19,7 @@ static const Leaf *const host_tables[] = {
 };
 
 static const Leaf *const guest_tables[] = {
-    NULL,
+    tdx_leaves_tdg,
 };
 
 static void index_leaves(const Leaf *rows[TDX_MAX_LEAF], const Leaf *const tables[],

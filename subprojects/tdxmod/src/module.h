@@ -100,6 +100,9 @@ struct TdxMod {
     TdxLp lp[TDXMOD_MAX_LPS];
     const struct Leaf *host_leaf[TDX_MAX_LEAF], *guest_leaf[TDX_MAX_LEAF];
     LeafStats host_stats[TDX_MAX_LEAF], guest_stats[TDX_MAX_LEAF];
+    uint16_t report_key_lock;   /* key of TDREPORT MACs: made when first needed */
+    bool report_key_valid;
+    uint8_t report_key[32];
     struct CpuidModel *cpuid;   /* guest.h; made by cpuid_model_new() */
 };
 
