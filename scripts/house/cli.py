@@ -31,10 +31,14 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
     add('--module', default='', metavar='PROP=VALUE,...',
         help='properties of the TDX module, as num-tdx-keyids=16; '
              '"./tdxemu qemu -object tdx-module,help" lists them')
+    add('--cpu', default='', metavar='PROP=VALUE,...',
+        help='properties of L1\'s CPUs, as phys-bits=46')
     add('--no-tdx', action='store_true', help='leave the TDX module out')
     add('--faults', type=Path, metavar='FILE', help='fault rules (not there yet)')
     add('--trace', type=Path, metavar='FILE',
         help='trace events to switch on, one a line (QEMU\'s -trace events=FILE)')
+    add('--reboot', action='store_true',
+        help='let L1 reboot; otherwise that ends the emulator')
     add('--qemu-args', default='', metavar='ARGS',
         help='more arguments for the emulator, in one word')
 
@@ -84,8 +88,9 @@ def setup(update: bool = False, with_kernel: bool = True) -> None:
     packages.install()
     with locked(paths.CACHE, 'the cache'), locked(paths.BUILD, 'building'):
         qemu.build(update)
-        if with_kernel:
-            kernel.build()
+    if with_kernel:
+        kernel.default()
+    with locked(paths.BUILD, 'building'):
         initramfs.build()
 
 
@@ -98,7 +103,9 @@ def _options(args: argparse.Namespace) -> machine.Options:
     options = machine.Options(
         smp=args.smp, mem=args.mem, kernel=args.kernel, initrd=args.initrd,
         append=args.append, share=args.share, module=args.module, trace=args.trace,
-        tdx=not args.no_tdx, qemu_args=args.qemu_args.split())
+        tdx=not args.no_tdx, reboot=args.reboot,
+        cpu=f'{machine.CPU_MODEL},{args.cpu}' if args.cpu else None,
+        qemu_args=args.qemu_args.split())
     machine.validate(options)
     return options
 

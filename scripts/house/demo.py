@@ -22,9 +22,7 @@ def _table(stats: List[Dict[str, Any]]) -> List[str]:
 
 
 def _leaf_stats(l1: machine.L1) -> List[Dict[str, Any]]:
-    text = l1.qmp.command('qom-get', path=f'/objects/{machine.MODULE_ID}',
-                          property='leaf-stats')
-    return [row for row in json.loads(text) if row['calls']]
+    return [row for row in json.loads(l1.module('leaf-stats')) if row['calls']]
 
 
 class _Screen:

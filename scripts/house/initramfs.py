@@ -110,10 +110,12 @@ def _image(busybox: Path, programs: Path) -> bytes:
     for applet in sorted(applets - ours - {'busybox'}):
         cpio.link(f'bin/{applet}', 'busybox')
     cpio.file('init', (paths.LINUX_TESTS / 'init').read_bytes(), 0o755)
-    for path in sorted(p for p in programs.rglob('*') if p.is_file()):
-        mode = path.stat().st_mode
-        where = 'bin' if mode & 0o100 else 'lib/tdx'
-        cpio.file(f'{where}/{path.name}', path.read_bytes(), mode & 0o777)
+    # A program finds its payload beside itself: both in lib/tdx, with a link in bin.
+    for path in sorted(p for p in programs.iterdir() if p.suffix != '.elf'):
+        mode = path.stat().st_mode & 0o777
+        cpio.file(f'lib/tdx/{path.name}', path.read_bytes(), mode)
+        if mode & 0o100:
+            cpio.link(f'bin/{path.name}', f'/lib/tdx/{path.name}')
     scripts = [*paths.LINUX_TESTS.glob('*.sh'), *paths.LINUX_TESTS.glob('scenarios/*.sh')]
     for path in sorted(scripts):
         if path.name != 'build.sh':

@@ -2,7 +2,9 @@
 """Boot L1: the emulator's command line, and the channels to what runs in it.
 
 A command in L1 has four virtio ports: tdxemu.in, .out and .err carry its standard
-streams byte for byte, and tdxemu.ctl its exit status; L1 powers off when it reads "bye" there. The console goes to a file, so
+streams byte for byte, and tdxemu.ctl is the line to L1's init: it says "ready", waits for "go", runs the command,
+says "status N", waits for "bye" and powers off. So we can look at L1 from outside just
+before and just after the command. The console goes to a file, so
 that kernel messages never mix with the command's output. QMP has a socket as well.
 Each is one end of a socket pair that the emulator inherits: no names in the file
 system, and nothing is left behind.
@@ -55,6 +57,7 @@ class Options:
     module: str = ''
     trace: Optional[Path] = None
     tdx: bool = True
+    reboot: bool = False        # L1 may reboot; otherwise that ends the emulator
     cpu: Optional[str] = None
     qemu_args: List[str] = field(default_factory=list)
     emulator: Optional[Path] = None
@@ -110,7 +113,9 @@ def arguments(o: Options, image: Path, initrd: Path) -> List[str]:
     args = ['-L', str(paths.FIRMWARE), '-machine', 'q35', '-accel', 'tcg',
             '-cpu', cpu, '-smp', f'{o.smp},sockets=1,cores={o.smp},threads=1',
             '-m', f'{memory_bytes(o.mem) >> 20}M', '-nodefaults', '-no-user-config',
-            '-display', 'none', '-vga', 'none', '-no-reboot']
+            '-display', 'none', '-vga', 'none']
+    if not o.reboot:
+        args.append('-no-reboot')
     append = APPEND
     if o.tdx:
         module = f'{MODULE},id={MODULE_ID}'
@@ -189,7 +194,9 @@ class L1:
     """A running L1 that executes one command."""
 
     def __init__(self, o: Options, command: List[str], stdin: Optional[BinaryIO] = None,
-                 stdout: Optional[BinaryIO] = None, stderr: Optional[BinaryIO] = None):
+                 stdout: Optional[BinaryIO] = None, stderr: Optional[BinaryIO] = None,
+                 on_ready: Optional[Callable[['L1'], None]] = None):
+        self._on_ready = on_ready
         self._work = Path(tempfile.mkdtemp(prefix='tdxemu-'))
         self._threads: List[threading.Thread] = []
         self._control: List[str] = []
@@ -251,10 +258,19 @@ class L1:
             self._control.append(line.strip())
             if line.strip() == 'ready':
                 self.ready.set()
+                if self._on_ready:
+                    self._on_ready(self)
+                self._tell('go')
             elif line.startswith('status '):
                 self.finished.set()
         self.ready.set()
         self.finished.set()
+
+    def _tell(self, word: str) -> None:
+        try:
+            self._ctl.sendall(word.encode() + b'\n')
+        except OSError:
+            pass                           # L1 has gone already
 
     @property
     def status(self) -> Optional[int]:
@@ -276,10 +292,7 @@ class L1:
         assert self.process
         if inspect and self.status is not None:
             inspect(self)
-        try:
-            self._ctl.sendall(b'bye\n')
-        except OSError:
-            pass                           # L1 has gone already
+        self._tell('bye')
         try:
             self.process.wait(20)          # L1 powers off
         except subprocess.TimeoutExpired:
@@ -309,6 +322,10 @@ class L1:
         self.close()
 
     # --- what happened ---
+
+    def module(self, name: str) -> Any:
+        """A property of the TDX module, while L1 is there."""
+        return self.qmp.command('qom-get', path=f'/objects/{MODULE_ID}', property=name)
 
     def dmesg(self) -> List[str]:
         return tail(self.console, 1 << 30)

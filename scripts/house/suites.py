@@ -45,8 +45,11 @@ class Tally:
 RESULT = re.compile(r'(not )?ok\b(?:\s+(\d+))?\s*(?:-\s*)?(.*)')
 
 
-def read_tap(lines: Iterable[str]) -> Tally:
-    """Add up one TAP stream; a plan that is not kept is a failure."""
+def read_tap(lines: Iterable[str], needs_plan: bool = True) -> Tally:
+    """Add up a TAP stream, or several one after the other.
+
+    A plan that is not kept is a failure; so is a missing one where it is needed.
+    """
     tally = Tally()
     plan = None
     count = 0
@@ -54,7 +57,7 @@ def read_tap(lines: Iterable[str]) -> Tally:
         planned = re.match(r'1\.\.(\d+)(?:\s*#\s*SKIP)?', line, re.I)
         result = RESULT.match(line)
         if planned:
-            plan = int(planned.group(1))
+            plan = (plan or 0) + int(planned.group(1))
         elif result:
             count += 1
             text = result.group(3)
@@ -66,11 +69,17 @@ def read_tap(lines: Iterable[str]) -> Tally:
                 tally.passed += 1
         elif line.startswith('Bail out!'):
             tally.fail(line.strip())
-    if plan is None and count:
+    if plan is None and count and needs_plan:
         tally.fail('the test program ended without a plan (1..N)')
     elif plan is not None and plan != count:
         tally.fail(f'{plan} tests were planned, {count} were run')
     return tally
+
+
+def _environment() -> Dict[str, str]:
+    """Tests build below build/, not in /tmp, and find the emulator."""
+    return dict(os.environ, TDXMOD_TEST_BUILD=str(paths.BUILD / 'unit'),
+                TDXEMU_QEMU=str(paths.QEMU), TDXEMU_FIRMWARE=str(paths.FIRMWARE))
 
 
 def run_program(name: str, argv: Sequence, timeout: float) -> Tally:
@@ -82,7 +91,8 @@ def run_program(name: str, argv: Sequence, timeout: float) -> Tally:
     with open(log, 'w', encoding='utf-8') as out:
         with subprocess.Popen([str(a) for a in argv], stdout=subprocess.PIPE, stderr=out,
                               stdin=subprocess.DEVNULL, text=True, errors='replace',
-                              start_new_session=True, cwd=paths.ROOT) as process:
+                              start_new_session=True, cwd=paths.ROOT,
+                              env=_environment()) as process:
             def expire() -> None:
                 timed_out.set()
                 os.killpg(process.pid, signal.SIGKILL)
@@ -139,7 +149,9 @@ def guest() -> Tally:
 def linux() -> Tally:
     tally = Tally()
     for script in sorted((paths.LINUX_TESTS / 'scenarios').glob('*.sh')):
-        tally.add(scenario(script))
+        wish = wishes(script)
+        for words in wish.machines:
+            tally.add(Scenario(script, words, wish.timeout).run())
     return tally
 
 
@@ -157,24 +169,39 @@ SUITES: Dict[str, Callable[[], Tally]] = {
 
 # --- scenarios in L1 ----------------------------------------------------------------
 
-def settings(script: Path) -> Dict[str, str]:
-    """A scenario's own wishes, from lines like `# smp: 4` at its head.
+@dataclass
+class Wishes:
+    """What a scenario says about itself in the comments at its head."""
+    timeout: float = 120
+    machines: List[Dict[str, str]] = field(default_factory=list)
 
-    Known: smp, mem, append, module, tdx (yes or no), timeout (seconds).
-    """
-    known = {'smp': '2', 'mem': '4G', 'append': '', 'module': '', 'tdx': 'yes',
-             'timeout': '120'}
+
+def wishes(script: Path) -> Wishes:
+    """Lines like `# machine: smp=4 mem=4G tdx=no` (one boot each) and `# timeout: 60`."""
+    wish = Wishes()
     for line in script.read_text().splitlines():
-        match = re.match(r'#\s*(\w+):\s*(.*\S)\s*$', line)
-        if match and match.group(1) in known:
-            known[match.group(1)] = match.group(2)
+        match = re.match(r'#\s*(machine|timeout):\s*(.*\S)\s*$', line)
+        if match and match.group(1) == 'timeout':
+            wish.timeout = float(match.group(2))
+        elif match:
+            wish.machines.append(dict(w.split('=', 1) for w in match.group(2).split()))
         elif line and not line.startswith('#'):
             break
-    return known
+    wish.machines = wish.machines or [{}]
+    return wish
 
 
-class _Lines:
-    """A sink that keeps L1's output and writes it to a log."""
+def machine_options(words: Dict[str, str]) -> machine.Options:
+    unknown = set(words) - {'smp', 'mem', 'module', 'append', 'tdx'}
+    if unknown:
+        raise Failure(f'a scenario asks for an unknown {", ".join(sorted(unknown))}')
+    return machine.Options(smp=int(words.get('smp', '2')), mem=words.get('mem', '4G'),
+                           module=words.get('module', ''), append=words.get('append', ''),
+                           tdx=words.get('tdx', 'yes') == 'yes')
+
+
+class _Sink:
+    """Keeps L1's output and writes it to a log."""
 
     def __init__(self, log):
         self.log = log
@@ -188,40 +215,68 @@ class _Lines:
         self.log.flush()
 
 
-def scenario(script: Path) -> Tally:
-    """Boot L1, run one scenario there, and look through L1's log.
+class Scenario:
+    """One scenario on one machine.
 
-    The scenario prints TAP, or nothing and tells by its exit status. The log must
-    have no WARN, BUG or failed SEAMCALL; that is one test more.
+    It prints "ok" and "not ok" lines, or nothing and tells by its exit status. Two
+    tests more, always: L1's log has no WARN, BUG or failed SEAMCALL, and the module
+    owns as many pages afterwards as before.
     """
-    name = f'linux/{script.stem}'
-    wish = settings(script)
-    log = paths.LOGS / f'test-linux-{script.stem}.log'
-    start = time.monotonic()
-    options = machine.Options(smp=int(wish['smp']), mem=wish['mem'], append=wish['append'],
-                              module=wish['module'], tdx=wish['tdx'] == 'yes')
-    with open(log, 'wb') as out:
-        sink = _Lines(out)
-        with machine.L1(options, ['sh', f'/tests/{script.name}'], None, sink, sink) as l1:
-            status = l1.wait(float(wish['timeout']))
-            l1.stop()
-            tally = read_tap(sink.data.decode(errors='replace').splitlines())
-            if l1.status is None:
-                tally.fail(l1.explain(status, float(wish['timeout'])))
-            elif status and not tally.failed:
-                tally.fail(f'it ended with status {status}')
-            elif not tally.passed and not tally.failed and not tally.skipped:
-                tally.passed += 1
-            bad = l1.bad_lines()
-            if bad:
-                tally.fail(f'L1\'s log has {len(bad)} bad lines, first: {bad[0]}')
-            else:
-                tally.passed += 1
-            out.write(b'\n--- console of L1 ---\n')
-            out.write('\n'.join(l1.dmesg()).encode(errors='replace') + b'\n')
-            out.write(b'--- the emulator ---\n' + l1.errors.read_bytes())
-    report(name, tally, time.monotonic() - start, log)
-    return tally
+
+    def __init__(self, script: Path, words: Dict[str, str], timeout: float):
+        self.script = script
+        self.timeout = timeout
+        self.options = machine_options(words)
+        self.name = 'linux/' + '-'.join([script.stem] + [f'{k}_{v}' for k, v
+                                                         in words.items()])
+        self.pages: List[int] = []
+        self.tally = Tally()
+
+    def _count_pages(self, l1: machine.L1) -> None:
+        if self.options.tdx:
+            try:
+                self.pages.append(int(l1.module('pages-in-use')))
+            except Failure as e:
+                self.tally.fail(str(e))
+
+    def run(self) -> Tally:
+        log = paths.LOGS / f'test-{self.name.replace("/", "-")}.log'
+        start = time.monotonic()
+        with open(log, 'wb') as out:
+            sink = _Sink(out)
+            with machine.L1(self.options, ['sh', f'/tests/{self.script.name}'], None,
+                            sink, sink, self._count_pages) as l1:
+                status = l1.wait(self.timeout, self._count_pages)
+                l1.stop()
+                self._judge(l1, status, sink.data.decode(errors='replace'))
+                out.write(b'\n--- console of L1 ---\n')
+                out.write('\n'.join(l1.dmesg()).encode(errors='replace') + b'\n')
+                out.write(b'--- the emulator ---\n' + l1.errors.read_bytes())
+        report(self.name, self.tally, time.monotonic() - start, log)
+        return self.tally
+
+    def _judge(self, l1: machine.L1, status: int, output: str) -> None:
+        told = read_tap(output.splitlines(), needs_plan=False)
+        self.tally.add(told)
+        if l1.status is None:
+            self.tally.fail(l1.explain(status, self.timeout))
+        elif status and not told.failed:
+            self.tally.fail(f'it ended with status {status}')
+        elif not told.passed and not told.failed and not told.skipped:
+            self.tally.passed += 1
+        bad = l1.bad_lines()
+        self._expect(not bad, f'L1\'s log has {len(bad)} bad lines, first: '
+                     f'{bad[0] if bad else ""}')
+        if self.options.tdx and len(self.pages) == 2:
+            before, after = self.pages
+            self._expect(before == after, f'the module owned {before} pages before and '
+                         f'{after} after')
+
+    def _expect(self, good: bool, otherwise: str) -> None:
+        if good:
+            self.tally.passed += 1
+        else:
+            self.tally.fail(otherwise)
 
 
 # --- all of it ------------------------------------------------------------------------
