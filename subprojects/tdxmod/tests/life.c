@@ -235,6 +235,28 @@ void life_destroy(Life *l)
     life_reclaim(l);
 }
 
+uint16_t *life_page_lock(Machine *mc, uint64_t pa)
+{
+    PamtPage p;
+
+    g_assert_true(pamt_held(mc->mod, &p, pa, LOCK_SHARED));
+    return &p.entry->lock;
+}
+
+uint64_t life_call_locked(Machine *mc, uint16_t *lock, LockMode mode, unsigned lp,
+                          uint64_t rax, Regs in)
+{
+    uint64_t st;
+
+    g_assert_true(tdx_trylock(lock, mode));
+    mc->no_check = true;
+    st = seamcall(mc, lp, rax, in);
+    mc->no_check = false;
+    tdx_unlock(lock, mode);
+    machine_check(mc);          /* the call itself left nothing locked */
+    return st;
+}
+
 struct tdr *life_tdr(Life *l)
 {
     return machine_ptr(l->mc, l->tdr, sizeof(struct tdr));

@@ -60,6 +60,14 @@ void life_reclaim(Life *l);
 /* The last two. */
 void life_destroy(Life *l);
 
+/* The PAMT lock word of the 4 KiB page at @pa. */
+uint16_t *life_page_lock(Machine *mc, uint64_t pa);
+/* CALL while somebody else holds @lock: no invariants, mc->out is not set. */
+uint64_t life_call_locked(Machine *mc, uint16_t *lock, LockMode mode, unsigned lp,
+                          uint64_t rax, Regs in);
+#define CALL_LOCKED(mc, lock, mode, lp, rax, ...) \
+    life_call_locked(mc, lock, mode, lp, rax, (Regs){ __VA_ARGS__ })
+
 struct tdcs *life_tdcs(Life *l);
 struct tdr *life_tdr(Life *l);
 struct tdvpr *life_tdvpr(Life *l, unsigned vcpu);
