@@ -28,7 +28,10 @@ typedef struct TdxPlatform {
      * into the model returns.
      */
     void *(*map)(void *opaque, uint64_t pa, size_t len);
-    /* The model wrote [pa, pa + len): translated code and dirty bits follow. */
+    /*
+     * The model wrote [pa, pa + len): translated code and dirty bits follow.
+     * Ignored where no RAM is: L1 may change an address that it was read from.
+     */
     void (*written)(void *opaque, uint64_t pa, size_t len);
     /* False: no entropy now (TDX_RND_NO_ENTROPY). */
     bool (*random)(void *opaque, void *buf, size_t len);

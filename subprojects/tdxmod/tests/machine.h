@@ -44,6 +44,7 @@ typedef struct Machine {
     uint64_t tsc;
     bool no_entropy;
     bool no_check;              /* threads run: no invariants */
+    bool scribbled;             /* the module's structures may be garbage */
     bool no_tds;                /* the PAMT's owners are made up */
     unsigned unimp, errors;     /* what the model logged */
     char last_log[256];
