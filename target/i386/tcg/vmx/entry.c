@@ -194,6 +194,7 @@ static void start_events(CPUX86State *env, Vmcs *v)
     uint32_t info = vmcs_read(v, VMCS_ENTRY_INTR_INFO);
 
     vmx->vect_info = 0;
+    vmx->was_halted = false;
     env->old_exception = -1;
     vmx_preemption_timer_start(env);
     if (vmx->cpu2 & CPU2_VINTR_DELIVERY) {

@@ -136,6 +136,9 @@ int x86_vmx_pending_interrupt(CPUState *cs, int request)
     CPUX86State *env = cpu_env(cs);
     X86VMX *vmx = env->vmx;
 
+    if (cs->halted) {
+        vmx->was_halted = true;         /* TCG asks before it ends the HLT */
+    }
     if (request & CPU_INTERRUPT_POLL) {
         return CPU_INTERRUPT_POLL;
     }
@@ -187,6 +190,11 @@ static void take_external(CPUState *cs, CPUX86State *env)
     } else if ((vmx->pin & PIN_POSTED_INTR) &&
                vector == (vmcs_read(vmx->cur, VMCS_POSTED_INTR_NV) & 0xffff)) {
         vmx_posted_interrupt(env);
+        if (vmx->was_halted && !virq_due(env)) {
+            cs->halted = 1;             /* nothing for the guest: HLT goes on */
+            cs->exception_index = EXCP_HLT;
+            cpu_loop_exit(cs);
+        }
     } else {
         vmx_exit_event(env, VMX_EXIT_EXT_INTR, 0,
                        vector | INTR_TYPE_EXT | INTR_VALID, 0, 0);
@@ -224,16 +232,18 @@ bool x86_vmx_exec_interrupt(CPUState *cs, int request)
     switch (request) {
     case CPU_INTERRUPT_NMI:
         take_nmi(cs, env);
-        return true;
+        break;
     case CPU_INTERRUPT_HARD:
         take_external(cs, env);
-        return true;
+        break;
     case CPU_INTERRUPT_VIRQ:
         take_own_event(cs, env);
-        return true;
+        break;
     default:
         return false;
     }
+    env->vmx->was_halted = false;
+    return true;
 }
 
 /*

@@ -74,7 +74,8 @@ static void save_guest(CPUX86State *env, Vmcs *v)
     vmcs_write(v, VMCS_GUEST_SYSENTER_EIP, env->sysenter_eip);
     vmcs_write(v, VMCS_GUEST_INTERRUPTIBILITY, blocking_state(env));
     vmcs_write(v, VMCS_GUEST_ACTIVITY,
-               env_cpu(env)->halted ? ACTIVITY_HLT : ACTIVITY_ACTIVE);
+               vmx->was_halted ? ACTIVITY_HLT : ACTIVITY_ACTIVE);
+    vmx->was_halted = false;
     vmcs_write(v, VMCS_GUEST_PENDING_DEBUG, 0);
     save_segments(env, v);
     if (vmx->exit_ctl & EXIT_SAVE_DEBUG) {

@@ -167,24 +167,36 @@ static bool list_forbids(uint32_t msr)
 }
 
 /*
- * RDMSR and WRMSR work on ECX, EDX:EAX; borrow these for the MSR lists, which
- * must not raise an exception.  TCG's own handlers only raise #GP for values
- * that vmx_msr_write() refuses first.
+ * RDMSR and WRMSR work on ECX, EDX:EAX; borrow these for the MSR lists.  The
+ * guest's MSR bitmap does not apply, and nothing may raise an exception: TCG's
+ * own handlers only do so for values that vmx_msr_write() refuses first.
  */
-bool vmx_msr_read(CPUX86State *env, uint32_t msr, uint64_t *val)
+static void borrow_msr_helper(CPUX86State *env, void (*helper)(CPUX86State *),
+                              uint32_t msr, uint64_t *val)
 {
     uint64_t rax = env->regs[R_EAX], rcx = env->regs[R_ECX],
              rdx = env->regs[R_EDX];
+    uint32_t guest = env->hflags & HF_GUEST_MASK;
 
-    if (list_forbids(msr)) {
-        return false;
-    }
+    env->hflags &= ~HF_GUEST_MASK;
     env->regs[R_ECX] = msr;
-    helper_rdmsr(env);
+    env->regs[R_EAX] = (uint32_t)*val;
+    env->regs[R_EDX] = *val >> 32;
+    helper(env);
     *val = (uint32_t)env->regs[R_EAX] | env->regs[R_EDX] << 32;
     env->regs[R_EAX] = rax;
     env->regs[R_ECX] = rcx;
     env->regs[R_EDX] = rdx;
+    env->hflags |= guest;
+}
+
+bool vmx_msr_read(CPUX86State *env, uint32_t msr, uint64_t *val)
+{
+    if (list_forbids(msr)) {
+        return false;
+    }
+    *val = 0;
+    borrow_msr_helper(env, helper_rdmsr, msr, val);
     return true;
 }
 
@@ -196,18 +208,9 @@ static bool list_value_bad(CPUX86State *env, uint32_t msr, uint64_t val)
 
 bool vmx_msr_write(CPUX86State *env, uint32_t msr, uint64_t val)
 {
-    uint64_t rax = env->regs[R_EAX], rcx = env->regs[R_ECX],
-             rdx = env->regs[R_EDX];
-
     if (list_forbids(msr) || list_value_bad(env, msr, val)) {
         return false;
     }
-    env->regs[R_ECX] = msr;
-    env->regs[R_EAX] = (uint32_t)val;
-    env->regs[R_EDX] = val >> 32;
-    helper_wrmsr(env);
-    env->regs[R_EAX] = rax;
-    env->regs[R_ECX] = rcx;
-    env->regs[R_EDX] = rdx;
+    borrow_msr_helper(env, helper_wrmsr, msr, &val);
     return true;
 }

@@ -44,8 +44,8 @@ struct X86VMX {
     uint64_t msr_bitmap, vapic_page;    /* physical addresses */
     uint64_t tsc_multiplier;    /* 48-bit fraction; 1 << 48: unscaled */
     bool host_nmi_blocked;      /* across a guest with virtual NMIs */
+    bool was_halted;            /* in HLT when the event in hand woke it */
     uint64_t debugctl;
-    bool sipi_wait;             /* activity state wait-for-SIPI */
 
     /* The event in delivery, as IDT-vectoring information; bit 31: valid. */
     uint32_t vect_info, vect_error, vect_insn_len;
