@@ -194,12 +194,13 @@ uint64_t seamcall_gpr(Machine *mc, unsigned lp, uint64_t gpr[16])
 {
     unsigned leaf = TDX_RAX_LEAF(gpr[TDX_RAX]);
     uint64_t before[16];
+    TdxEnter enter = { 0 };
+    TdxAction action;
 
     memcpy(before, gpr, sizeof(before));
-    memset(&mc->enter, 0, sizeof(mc->enter));
-    mc->action = tdxmod_seamcall(mc->mod, lp, gpr, &mc->enter);
+    action = tdxmod_seamcall(mc->mod, lp, gpr, &enter);
     if (leaf != TDH_VP_ENTER) {
-        g_assert_cmpint(mc->action, ==, TDX_RETURN_TO_HOST);
+        g_assert_cmpint(action, ==, TDX_RETURN_TO_HOST);
         /* No leaf but VP.ENTER changes these. */
         for (unsigned r = TDX_RBX; r <= TDX_RDI; r++) {
             g_assert_cmphex(gpr[r], ==, before[r]);
@@ -208,6 +209,8 @@ uint64_t seamcall_gpr(Machine *mc, unsigned lp, uint64_t gpr[16])
         g_assert_cmphex(gpr[TDX_R15], ==, before[TDX_R15]);
     }
     if (!mc->no_check) {
+        mc->action = action;
+        mc->enter = enter;
         machine_check(mc);
     }
     return gpr[TDX_RAX];

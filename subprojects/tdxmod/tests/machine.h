@@ -50,7 +50,7 @@ typedef struct Machine {
     char last_log[256];
     Regs out;                   /* registers after the last call */
     TdxAction action;           /* and its action; TDX_ENTER_TD fills enter */
-    TdxEnter enter;
+    TdxEnter enter;             /* these three: not while no_check is set */
 } Machine;
 
 /* Module loaded, nothing initialised.  @pkgs: LPs are dealt out in turn. */
