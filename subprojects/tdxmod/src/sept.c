@@ -113,7 +113,8 @@ static bool walk(TdxMod *m, Td *td, uint64_t gpa, unsigned level, bool blocked,
 
 uint64_t sept_walk(TdxCall *c, Td *td, uint64_t gpa, unsigned level, SeptWalk *w)
 {
-    if (walk(c->m, td, gpa, level, true, w) && w->level == level) {
+    /* The host manages what a blocked table hides; for the guest it is not there. */
+    if (walk(c->m, td, gpa, level, !c->guest, w) && w->level == level) {
         return TDX_SUCCESS;
     }
     sept_error_info(c, w);
