@@ -49,7 +49,7 @@ static void set_personality(TdxMod *m)
     for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
         m->features0 |= 1ull << features[i];
     }
-    m->attributes_fixed0 = TDX_ATTR_DEBUG | TDX_ATTR_SEPT_VE_DISABLE;
+    m->attributes_fixed0 = TDX_ATTR_SEPT_VE_DISABLE;
     m->xfam_fixed0 = (m->config.xcr0 | m->config.xss) & 0x6dbe7;
     m->xfam_fixed1 = 3;
     m->xfam_fixed0 |= m->xfam_fixed1;
