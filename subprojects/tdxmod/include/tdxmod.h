@@ -78,6 +78,7 @@ typedef enum TdxAction {
     TDX_ENTER_TD,               /* load the TD's state from its TDVPS and run it */
 } TdxAction;
 
+/* NULL: @config is not possible (counts, KeyIDs that do not fit their bits). */
 TdxMod *tdxmod_new(const TdxPlatform *platform, const TdxModConfig *config);
 void tdxmod_free(TdxMod *m);
 

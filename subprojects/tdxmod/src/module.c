@@ -69,19 +69,32 @@ void tdx_reset_state(TdxMod *m)
     memset(m->lp, 0, sizeof(m->lp));
 }
 
+static bool config_valid(const TdxModConfig *c)
+{
+    /* Sums of 32-bit numbers in 64 bits; KeyID 0 is not a TD's nor MKTME's. */
+    uint64_t last_keyid = (uint64_t)c->num_mktme_keyids + c->num_tdx_keyids;
+
+    if (!c->num_lps || c->num_lps > TDXMOD_MAX_LPS || !c->num_pkgs ||
+        c->num_pkgs > TDXMOD_MAX_LPS || c->num_cmrs > TDXMOD_MAX_CMRS) {
+        return false;
+    }
+    for (unsigned i = 0; i < c->num_lps; i++) {
+        if (c->lp_pkg[i] >= c->num_pkgs) {
+            return false;
+        }
+    }
+    return c->max_pa <= 52 && c->keyid_bits < c->max_pa && c->keyid_bits < 16 &&
+           c->num_tdx_keyids >= 2 && last_keyid < TDX_MAX_HKIDS &&
+           last_keyid < 1ull << c->keyid_bits;
+}
+
 TdxMod *tdxmod_new(const TdxPlatform *platform, const TdxModConfig *config)
 {
     TdxMod *m;
 
-    g_return_val_if_fail(config->num_lps && config->num_lps <= TDXMOD_MAX_LPS, NULL);
-    g_return_val_if_fail(config->num_pkgs && config->num_pkgs <= TDXMOD_MAX_LPS, NULL);
-    g_return_val_if_fail(config->num_cmrs <= TDXMOD_MAX_CMRS, NULL);
-    g_return_val_if_fail(config->keyid_bits < config->max_pa && config->max_pa <= 52,
-                         NULL);
-    g_return_val_if_fail(config->num_tdx_keyids >= 2 &&
-                         config->num_tdx_keyids < TDX_MAX_HKIDS &&
-                         config->num_mktme_keyids < TDX_MAX_HKIDS -
-                                                    config->num_tdx_keyids, NULL);
+    if (!config_valid(config)) {
+        return NULL;
+    }
     m = g_new0(TdxMod, 1);
     m->platform = *platform;
     m->config = *config;

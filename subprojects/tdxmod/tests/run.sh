@@ -26,11 +26,11 @@ sources=$(sed -n "s|^ *'\(.*\.c\)',\$|\1|p" "$here/../src/meson.build")
     done
     printf '\nobjs =%s\n-include *.d\n' "$objs"
     for s in $sources; do
-        printf '%s: %s\n\t$(CC) $(CFLAGS) -MMD -c -o $@ $<\n' "${s%.c}.o" "$here/../src/$s"
+        printf '%s: %s\n\t$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<\n' "${s%.c}.o" "$here/../src/$s"
     done
     for s in "$here"/*.c; do
         n=$(basename "$s" .c)
-        printf 'tests-%s.o: %s\n\t$(CC) $(CFLAGS) -MMD -c -o $@ $<\n' "$n" "$s"
+        printf 'tests-%s.o: %s\n\t$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<\n' "$n" "$s"
         case $n in
         test-*) printf '%s: tests-%s.o $(objs)\n\t$(CC) -o $@ $^ $(LIBS)\n' "$n" "$n" ;;
         esac
@@ -52,7 +52,7 @@ for t in "$here"/test-*.c; do
     fi
     echo "# $name"
     if ! "$out/$name" --tap; then
-        echo "not ok $name"
+        echo "# $name failed"
         status=1
     fi
 done

@@ -47,7 +47,8 @@ static void test_operand(void)
         { 24 * MIB | 1ull << MACHINE_HKID_SHIFT, OPERAND(TDX_OPERAND_INVALID, R8) },
         { 24 * MIB | 1ull << 63, OPERAND(TDX_OPERAND_INVALID, R8) },
         { 2 * GIB, OPERAND(TDX_OPERAND_ADDR_RANGE_ERROR, R8) },
-        { (1ull << MACHINE_HKID_SHIFT) - 4096, OPERAND(TDX_OPERAND_ADDR_RANGE_ERROR, R8) },
+        { (1ull << MACHINE_HKID_SHIFT) - 4096,
+          OPERAND(TDX_OPERAND_ADDR_RANGE_ERROR, R8) },
         { 0, OPERAND(TDX_PAGE_METADATA_INCORRECT, R8) },        /* reserved */
     };
 

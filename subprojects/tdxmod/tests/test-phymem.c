@@ -100,16 +100,19 @@ static void test_teardown(void)
     assert_status(reclaim(mc, td.tdr), TDX_LIFECYCLE_STATE_INCORRECT);
     assert_outputs_zero(mc);
     assert_status(reclaim(mc, td.tdcx[0]), TDX_LIFECYCLE_STATE_INCORRECT);
-    assert_status(CALL(mc, 0, TDH_PHYMEM_CACHE_WB, .rcx = 0), TDX_NO_HKID_READY_TO_WBCACHE);
+    assert_status(CALL(mc, 0, TDH_PHYMEM_CACHE_WB, .rcx = 0),
+                  TDX_NO_HKID_READY_TO_WBCACHE);
     assert_status(CALL(mc, 0, TDH_MNG_VPFLUSHDONE, .rcx = td.tdr), TDX_SUCCESS);
     assert_status(reclaim(mc, td.tdcx[0]), TDX_LIFECYCLE_STATE_INCORRECT);
     assert_status(CALL(mc, 0, TDH_PHYMEM_CACHE_WB, .rcx = 2),
                   OPERAND(TDX_OPERAND_INVALID, RCX));
     assert_status(CALL(mc, 0, TDH_PHYMEM_CACHE_WB, .rcx = 1), TDX_WBCACHE_RESUME_ERROR);
     assert_status(CALL(mc, 0, TDH_PHYMEM_CACHE_WB, .rcx = 0), TDX_SUCCESS);
-    assert_status(CALL(mc, 2, TDH_PHYMEM_CACHE_WB, .rcx = 0), TDX_NO_HKID_READY_TO_WBCACHE);
+    assert_status(CALL(mc, 2, TDH_PHYMEM_CACHE_WB, .rcx = 0),
+                  TDX_NO_HKID_READY_TO_WBCACHE);
     /* Package 1 has not done it. */
-    assert_status(CALL(mc, 0, TDH_MNG_KEY_FREEID, .rcx = td.tdr), TDX_WBCACHE_NOT_COMPLETE);
+    assert_status(CALL(mc, 0, TDH_MNG_KEY_FREEID, .rcx = td.tdr),
+                  TDX_WBCACHE_NOT_COMPLETE);
     assert_status(CALL(mc, 3, TDH_PHYMEM_CACHE_WB, .rcx = 0), TDX_SUCCESS);
     assert_status(CALL(mc, 0, TDH_MNG_KEY_FREEID, .rcx = td.tdr), TDX_SUCCESS);
     assert_status(reclaim(mc, td.tdr), TDX_TD_ASSOCIATED_PAGES_EXIST);
@@ -158,7 +161,8 @@ static void test_wbinvd(void)
     machine_free(mc);
 }
 
-static void hold(Machine *mc, PamtPage *p, uint64_t pa, enum pamt_type type, LockMode mode)
+static void hold(Machine *mc, PamtPage *p, uint64_t pa, enum pamt_type type,
+                 LockMode mode)
 {
     assert_status(pamt_lock(mc->mod, p, TDX_R13, pa, type, mode), TDX_SUCCESS);
 }

@@ -72,7 +72,8 @@ static uint64_t any_value(Chaos *k, GRand *r)
     case 4:
         return 1ull << g_rand_int_range(r, 0, 64);
     case 5:
-        return any_page(k, r) | (uint64_t)g_rand_int_range(r, 0, 64) << MACHINE_HKID_SHIFT;
+        return any_page(k, r) |
+               (uint64_t)g_rand_int_range(r, 0, 64) << MACHINE_HKID_SHIFT;
     default:
         return any_page(k, r);
     }

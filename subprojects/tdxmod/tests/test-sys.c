@@ -5,6 +5,40 @@
 #include "machine.h"
 #include "module.h"
 
+/* What tdxmod_new() refuses; one member is changed in a good configuration. */
+static void test_configuration(void)
+{
+    Machine *mc = machine_new(2, 2);
+    TdxPlatform platform = mc->mod->platform;
+    TdxModConfig bad[12];
+    TdxMod *m;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        bad[i] = mc->config;
+    }
+    bad[0].num_lps = 0;
+    bad[1].num_lps = TDXMOD_MAX_LPS + 1;
+    bad[2].num_pkgs = 0;
+    bad[3].num_pkgs = 1;                        /* LP 1 is of package 1 */
+    bad[4].num_tdx_keyids = 1;
+    bad[5].num_tdx_keyids = 64 - MACHINE_MKTME_KEYIDS;  /* 6 bits: 63 KeyIDs */
+    bad[6].num_mktme_keyids = UINT32_MAX;
+    bad[7].max_pa = 53;
+    bad[8].keyid_bits = MACHINE_MAX_PA;
+    bad[9].num_cmrs = TDXMOD_MAX_CMRS + 1;
+    bad[10].num_tdx_keyids = UINT32_MAX;
+    bad[11].num_pkgs = TDXMOD_MAX_LPS + 1;
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        m = tdxmod_new(&platform, &bad[i]);
+        g_assert_null(m);
+    }
+    mc->config.num_tdx_keyids = 63 - MACHINE_MKTME_KEYIDS;
+    m = tdxmod_new(&platform, &mc->config);
+    g_assert_nonnull(m);
+    tdxmod_free(m);
+    machine_free(mc);
+}
+
 static void test_dispatch(void)
 {
     Machine *mc = machine_new(1, 1);
@@ -251,8 +285,10 @@ static void test_shutdown(void)
     Machine *mc = machine_new(2, 1);
 
     machine_ready(mc);
-    assert_status(CALL(mc, 0, TDH_SYS_SHUTDOWN, .rcx = 0), OPERAND(TDX_OPERAND_INVALID, RCX));
-    assert_status(CALL(mc, 0, TDH_SYS_SHUTDOWN, .rcx = 2), OPERAND(TDX_OPERAND_INVALID, RCX));
+    assert_status(CALL(mc, 0, TDH_SYS_SHUTDOWN, .rcx = 0),
+                  OPERAND(TDX_OPERAND_INVALID, RCX));
+    assert_status(CALL(mc, 0, TDH_SYS_SHUTDOWN, .rcx = 2),
+                  OPERAND(TDX_OPERAND_INVALID, RCX));
     assert_status(CALL(mc, 0, TDH_SYS_SHUTDOWN, .rcx = 1), TDX_SUCCESS);
     assert_status(CALL(mc, 0, TDH_SYS_RD, .rdx = TDX_MD_FEATURES0), TDX_SYS_SHUTDOWN);
     assert_status(CALL(mc, 1, TDH_PHYMEM_PAGE_RDMD), TDX_SYS_SHUTDOWN);
@@ -295,7 +331,8 @@ static void test_stats(void)
 
     machine_ready(mc);
     CALL(mc, 0, TDH_SYS_INIT);
-    g_assert_true(tdxmod_leaf_stats(mc->mod, false, TDH_SYS_INIT, &name, &calls, &errors));
+    g_assert_true(tdxmod_leaf_stats(mc->mod, false, TDH_SYS_INIT, &name, &calls,
+                                    &errors));
     g_assert_cmpstr(name, ==, "TDH.SYS.INIT");
     g_assert_cmpuint(calls, ==, 2);
     g_assert_cmpuint(errors, ==, 1);
@@ -321,6 +358,7 @@ static void test_status_names(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/sys/configuration", test_configuration);
     g_test_add_func("/sys/dispatch", test_dispatch);
     g_test_add_func("/sys/init", test_init);
     g_test_add_func("/sys/rd", test_sys_rd);

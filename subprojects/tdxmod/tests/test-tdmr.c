@@ -202,7 +202,8 @@ static void test_tdmr_init(void)
     /* Somebody else works on it. */
     mc->no_check = true;
     g_assert_true(tdx_trylock(&mc->mod->tdmr[1].lock, LOCK_EXCLUSIVE));
-    assert_status(CALL(mc, 0, TDH_SYS_TDMR_INIT, .rcx = GIB), OPERAND(TDX_OPERAND_BUSY, RCX));
+    assert_status(CALL(mc, 0, TDH_SYS_TDMR_INIT, .rcx = GIB),
+                  OPERAND(TDX_OPERAND_BUSY, RCX));
     tdx_unlock(&mc->mod->tdmr[1].lock, LOCK_EXCLUSIVE);
     machine_free(mc);
 }
