@@ -293,7 +293,10 @@ static bool td_load(CPUX86State *env, SeamCpu *s, TdvpsMap *m, bool with_xbuff)
         td_load_xbuff(env, m->xbuff);
     }
     vmx->shared_mask = s->enter.shared_mask;
-    vmx->shared_eptp = vmcs_read(&s->vmcs, VMCS_SHARED_EPT_POINTER);
+    /* the field is an address only: the walk is as long as the secure one */
+    vmx->shared_eptp = (vmcs_read(&s->vmcs, VMCS_SHARED_EPT_POINTER) &
+                        0x000ffffffffff000ull) |
+                       (vmcs_read(&s->vmcs, VMCS_EPT_POINTER) & 0xfff);
     if (s->enter.flush) {
         vmx_flush_guest_tlb(env);
     }
@@ -357,6 +360,9 @@ static void td_exited(CPUX86State *env)
     }
     action = tdxmod_td_exit(seam.mod, s->lp, suppress_ve(env, s), s->gpr,
                             &s->enter);
+    qemu_log_mask(CPU_LOG_INT, "seam: CPU %u %s, RAX 0x%" PRIx64 "\n", s->lp,
+                  action == TDX_ENTER_TD ? "resumes the TD" : "returns to the host",
+                  s->gpr[R_EAX]);
     td_run(env, s, action, s->enter.first);
 }
 

@@ -244,6 +244,11 @@ static G_NORETURN void leave(CPUX86State *env, uint32_t reason, uint64_t qual,
     record_vectoring(env, v, reason);
     save_guest(env, v);
     store_msr_list(env, v);
+    qemu_log_mask(CPU_LOG_INT, "vmx: CPU %d exit %u qualification 0x%" PRIx64
+                  " intr 0x%x rip 0x%" PRIx64 " gpa 0x%" PRIx64 "\n",
+                  cs->cpu_index, reason, qual, info,
+                  vmcs_read(v, VMCS_GUEST_RIP),
+                  vmcs_read(v, VMCS_GUEST_PHYSICAL_ADDR));
     vmx->vect_info = vmx->inject_info = 0;
     vmx->fault_gla_valid = false;
     env->old_exception = -1;
