@@ -28,6 +28,9 @@ vmx_exit|1|
 vmx_event|1|
 ept|1|
 apicv|2|
+seam_none|1|
+seam_insn|1|$seam
+seam_sys|2|$seam
 "
 
 cflags="-std=gnu11 -Os -g -Wall -Wextra -Wno-unused-parameter -Werror -m64
