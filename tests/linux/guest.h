@@ -48,6 +48,7 @@ typedef uint64_t u64;
 #define X86_VEC_GP  13
 #define X86_VEC_PF  14
 #define X86_VEC_VE  20
+#define NO_TRAP     0xffffffffu
 
 /* What the common trap entry in guest_trap.S has pushed. */
 struct trap_frame {
@@ -100,26 +101,26 @@ static inline void wrmsr(u32 msr, u64 val)
                      : "memory");
 }
 
-/* The next instruction may fault; TRAP_VECTOR is then its vector, else -1. */
+/* The next instruction may fault; trap_vector is then its vector, else NO_TRAP. */
 #define TRY(insn, ...)                                                  \
     "leaq 771f(%%rip), %%r11\n\t"                                       \
     "movq %%r11, %%gs:8\n\t"                                            \
     insn "\n\t"                                                         \
     "771: movq $0, %%gs:8"
 
-static inline int rdmsr_try(u32 msr, u64 *val)
+static inline u32 rdmsr_try(u32 msr, u64 *val)
 {
     u32 lo = 0, hi = 0;
 
-    this_cpu()->trap_vector = -1;
+    this_cpu()->trap_vector = NO_TRAP;
     __asm__ volatile(TRY("rdmsr") : "+a"(lo), "+d"(hi) : "c"(msr) : "memory", "r11");
     *val = (u64)hi << 32 | lo;
     return this_cpu()->trap_vector;
 }
 
-static inline int wrmsr_try(u32 msr, u64 val)
+static inline u32 wrmsr_try(u32 msr, u64 val)
 {
-    this_cpu()->trap_vector = -1;
+    this_cpu()->trap_vector = NO_TRAP;
     __asm__ volatile(TRY("wrmsr") : : "a"((u32)val), "d"((u32)(val >> 32)), "c"(msr)
                      : "memory", "r11");
     return this_cpu()->trap_vector;

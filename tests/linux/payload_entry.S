@@ -25,6 +25,10 @@ reset_vector:
     .text
     .code32
 start32:
+    /* ESP and EFLAGS first, without an instruction that changes flags. */
+    movl %esp, start_esp(, %esi, 4)
+    leal start_eflags + 4(, %esi, 4), %esp
+    pushfl
     testl %esi, %esi
     jnz 2f
 
@@ -35,15 +39,15 @@ start32:
     movl %esi, boot_regs + 0x20
     movl %edi, boot_regs + 0x28
     movl %ebp, boot_regs + 0x30
-    movl %esp, boot_regs + 0x38
+    movl start_esp, %eax
+    movl %eax, boot_regs + 0x38
+    movl start_eflags, %eax
+    movl %eax, boot_regs + 0x50
     movl $bsp_stack_top, %esp
     movl %cr0, %eax
     movl %eax, boot_regs + 0x40
     movl %cr4, %eax
     movl %eax, boot_regs + 0x48
-    pushfl
-    popl %eax
-    movl %eax, boot_regs + 0x50
     movl %cs, %eax
     movl %eax, boot_regs + 0x58
     call build_page_tables
@@ -175,6 +179,10 @@ boot_regs:
     .skip 0x68
 ap_release:
     .long 0
+start_esp:
+    .skip 4 * TD_MAX_VCPUS
+start_eflags:
+    .skip 4 * TD_MAX_VCPUS
 
     .section .bss.pages, "aw", @nobits
     .balign 4096

@@ -145,6 +145,17 @@ static void configure_leaf(struct kvm_cpuid_entry2 *e, const struct tdx_uapi_cpu
     e->edx &= mask.edx;
 }
 
+/* What was asked for, when the module refuses it. */
+static void print_cpuid(struct td *td, const struct tdx_uapi_cpuid *c)
+{
+    for (uint32_t i = 0; i < c->nent; i++) {
+        const struct kvm_cpuid_entry2 *e = &c->entries[i];
+
+        td_say(td, "# CPUID %#x.%u: %08x %08x %08x %08x", e->function, e->index, e->eax, e->ebx,
+               e->ecx, e->edx);
+    }
+}
+
 static bool init_vm(struct td *td, struct tdx_uapi_caps *caps, struct tdx_uapi_init_vm *init,
                     struct tdx_uapi_cpuid *supported)
 {
@@ -168,9 +179,15 @@ static bool init_vm(struct td *td, struct tdx_uapi_caps *caps, struct tdx_uapi_i
     init->cpuid.nent = caps->cpuid.nent;
     for (uint32_t i = 0; i < caps->cpuid.nent; i++) {
         init->cpuid.entries[i] = caps->cpuid.entries[i];
+        /* Without the flag KVM takes the first entry of a leaf for all its subleaves. */
+        init->cpuid.entries[i].flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
         configure_leaf(&init->cpuid.entries[i], supported, td->opt->vcpus);
     }
-    return tdx_op(td, td->vm, TDX_CMD_INIT_VM, 0, (uintptr_t)init, "KVM_TDX_INIT_VM");
+    if (!tdx_op(td, td->vm, TDX_CMD_INIT_VM, 0, (uintptr_t)init, "KVM_TDX_INIT_VM")) {
+        print_cpuid(td, &init->cpuid);
+        return false;
+    }
+    return true;
 }
 
 static bool add_memory(struct td *td, enum td_slot slot, uint64_t gpa, uint64_t size)

@@ -7,7 +7,7 @@
 #include "vm_proto.h"
 
 #define TRAP_OF(insn, ...) ({                                           \
-    this_cpu()->trap_vector = -1;                                       \
+    this_cpu()->trap_vector = NO_TRAP;                                       \
     __asm__ volatile(TRY(insn) : : __VA_ARGS__                          \
                      : "memory", "r11", "rax", "rcx", "rdx");           \
     this_cpu()->trap_vector; })

@@ -45,7 +45,7 @@ static void test_faults(void)
     check_eq(TRAP_OF("movq $1, (%0)", "r"(TEST_VA)), X86_VEC_PF, "#PF: write, not present");
     check_eq(cpu->trap_error, 2, "#PF: error code of a write");
     *pte = PHYS | PTE_P;
-    check_eq(TRAP_OF("movq (%0), %%rax", "r"(TEST_VA)), -1u, "read-only page: read");
+    check_eq(TRAP_OF("movq (%0), %%rax", "r"(TEST_VA)), NO_TRAP, "read-only page: read");
     check_eq(TRAP_OF("movq $1, (%0)", "r"(TEST_VA)), X86_VEC_PF, "read-only page: write");
     check_eq(cpu->trap_error, 3, "read-only page: error code");
     *(volatile u32 *)PHYS = 0xe3ff41;           /* jmp *%r11, which TRY has set */
@@ -55,7 +55,7 @@ static void test_faults(void)
     check_eq(cpu->trap_error, 0x11, "no-execute page: error code");
     *pte = PHYS | PTE_P;
     invlpg((void *)TEST_VA);
-    check_eq(TRAP_OF("jmp *%0", "r"(TEST_VA)), -1u, "executable page: fetch");
+    check_eq(TRAP_OF("jmp *%0", "r"(TEST_VA)), NO_TRAP, "executable page: fetch");
 }
 
 static void test_invlpg(void)
