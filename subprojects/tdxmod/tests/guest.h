@@ -6,6 +6,7 @@
 #ifndef TDXMOD_TEST_GUEST_H
 #define TDXMOD_TEST_GUEST_H
 
+#include "../src/guest.h"        /* the model's header of this name */
 #include "life.h"
 
 #define GUEST_RIP       0x100000ull

@@ -10,6 +10,7 @@ out=${TDXMOD_TEST_BUILD:-${TMPDIR:-/tmp}/tdxmod-tests.$(id -u)}
 mkdir -p "$out"
 
 cflags="-std=gnu11 -g -O1 -Wall -Wextra -Wno-missing-field-initializers
+        -Werror=implicit-function-declaration
         -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
         -I$top/include -I$here/../include -I$here/../src -I$here
         $(pkg-config --cflags glib-2.0)"
