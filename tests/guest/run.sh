@@ -31,6 +31,8 @@ apicv|2|
 seam_none|1|
 seam_insn|1|$seam
 seam_sys|2|$seam
+seam_mng|2|$seam
+seam_mem|1|$seam
 "
 
 cflags="-std=gnu11 -Os -g -Wall -Wextra -Wno-unused-parameter -Werror -m64
