@@ -60,6 +60,7 @@ typedef struct TdxModConfig {
     uint32_t build_date;        /* BCD, yyyymmdd */
     uint64_t tsc_hz;            /* of TdxPlatform.tsc */
     uint64_t xcr0, xss;         /* state components that the processor has */
+    bool ept_5_levels;          /* the processor walks EPTs of 5 levels */
     unsigned num_cmrs;
     TdxCmr cmr[TDXMOD_MAX_CMRS];
 } TdxModConfig;

@@ -53,8 +53,10 @@ static void set_personality(TdxMod *m)
     m->xfam_fixed0 = (m->config.xcr0 | m->config.xss) & 0x6dbe7;
     m->xfam_fixed1 = 3;
     m->xfam_fixed0 |= m->xfam_fixed1;
-    m->config_flags_fixed0 = TDX_CONFIG_GPAW | TDX_CONFIG_FLEXIBLE_PENDING_VE |
-                             TDX_CONFIG_NO_RBP_MOD;
+    m->config_flags_fixed0 = TDX_CONFIG_FLEXIBLE_PENDING_VE | TDX_CONFIG_NO_RBP_MOD;
+    if (m->config.ept_5_levels) {
+        m->config_flags_fixed0 |= TDX_CONFIG_GPAW;
+    }
 }
 
 void tdx_reset_state(TdxMod *m)

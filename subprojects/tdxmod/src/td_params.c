@@ -57,13 +57,14 @@ static bool config_flags_valid(const TdxMod *m, uint64_t flags)
            (flags & m->config_flags_fixed1) == m->config_flags_fixed1;
 }
 
-/* 52-bit GPAs need the fifth level. */
-static bool eptp_valid(const struct td_params *p)
+/* 52-bit GPAs need the fifth level, and that the processor must have. */
+static bool eptp_valid(const TdxMod *m, const struct td_params *p)
 {
     uint64_t levels = EPTP_LEVELS(p->eptp_controls);
 
     return p->eptp_controls == (EPTP_WB | levels << 3) &&
-           (levels == 4 || (levels == 3 && !(p->config_flags & TDX_CONFIG_GPAW)));
+           ((levels == 4 && m->config.ept_5_levels) ||
+            (levels == 3 && !(p->config_flags & TDX_CONFIG_GPAW)));
 }
 
 static uint64_t check_before_cpuid(const TdxMod *m, const struct td_params *p)
@@ -89,7 +90,7 @@ static uint64_t check_before_cpuid(const TdxMod *m, const struct td_params *p)
     if (!config_flags_valid(m, p->config_flags)) {
         return invalid(TDX_OPERAND_ID_CONFIG_FLAGS);
     }
-    if (!eptp_valid(p)) {
+    if (!eptp_valid(m, p)) {
         return invalid(TDX_OPERAND_ID_EPTP_CONTROLS);
     }
     if (p->tsc_frequency < 4 || p->tsc_frequency > 400) {

@@ -36,13 +36,17 @@ BREAK(l2_many, p->num_l2_vms = 4)
 BREAK(l2_pages, p->num_l2_vms = 1)
 BREAK(reserved_20, ((uint8_t *)p)[23] = 1)
 BREAK(flags_maxpa, p->config_flags |= TDX_CONFIG_MAXPA_VIRT)
+BREAK(flags_gpaw, m->config_flags_fixed0 &= ~TDX_CONFIG_GPAW;
+      p->config_flags |= TDX_CONFIG_GPAW)
 BREAK(flags_high, p->config_flags |= 1ull << 63)
 BREAK(eptp_uc, p->eptp_controls = 3 << 3)
 BREAK(eptp_3_levels, p->eptp_controls = 6 | 2 << 3)
 BREAK(eptp_ad, p->eptp_controls |= 1 << 6)
 BREAK(eptp_sss, p->eptp_controls |= 1 << 7)
 BREAK(eptp_root, p->eptp_controls |= 1 << 12)
-BREAK(eptp_gpaw, p->config_flags |= TDX_CONFIG_GPAW)
+BREAK(eptp_gpaw, m->config_flags_fixed0 |= TDX_CONFIG_GPAW;
+      p->config_flags |= TDX_CONFIG_GPAW)
+BREAK(eptp_5_levels, p->eptp_controls = 6 | 4 << 3)
 BREAK(tsc_slow, p->tsc_frequency = 3)
 BREAK(tsc_fast, p->tsc_frequency = 401)
 BREAK(reserved_42, ((uint8_t *)p)[42] = 1)
@@ -84,10 +88,12 @@ static const struct {
     ROW(l2_many, NUM_L2_VMS, 4),
     { "l2_pages", l2_pages, TDX_TDCS_NOT_ALLOCATED, 0, 4 },
     ROW(reserved_20, RDX, 5),
-    ROW(flags_maxpa, CONFIG_FLAGS, 6), ROW(flags_high, CONFIG_FLAGS, 6),
+    ROW(flags_maxpa, CONFIG_FLAGS, 6), ROW(flags_gpaw, CONFIG_FLAGS, 6),
+    ROW(flags_high, CONFIG_FLAGS, 6),
     ROW(eptp_uc, EPTP_CONTROLS, 7), ROW(eptp_3_levels, EPTP_CONTROLS, 7),
     ROW(eptp_ad, EPTP_CONTROLS, 7), ROW(eptp_sss, EPTP_CONTROLS, 7),
     ROW(eptp_root, EPTP_CONTROLS, 7), ROW(eptp_gpaw, EPTP_CONTROLS, 7),
+    ROW(eptp_5_levels, EPTP_CONTROLS, 7),
     ROW(tsc_slow, TSC_FREQUENCY, 8), ROW(tsc_fast, TSC_FREQUENCY, 8),
     ROW(reserved_42, RDX, 9), ROW(reserved_79, RDX, 9), ROW(msr_ctls, RDX, 9),
     ROW(reserved_232, RDX, 9), ROW(reserved_255, RDX, 9),
@@ -170,7 +176,9 @@ static void test_order(void)
 
 static void wide(TdxMod *m, struct td_params *p)
 {
-    (void)m;
+    /* A processor with 5-level EPT. */
+    m->config.ept_5_levels = true;
+    m->config_flags_fixed0 |= TDX_CONFIG_GPAW;
     p->config_flags |= TDX_CONFIG_GPAW;
     p->eptp_controls = 6 | 4 << 3;
     p->xfam = 0x207;
