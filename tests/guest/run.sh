@@ -34,6 +34,7 @@ seam_sys|2|$seam
 seam_mng|2|$seam
 seam_mem|1|$seam
 seam_td|1|$seam
+seam_smp|2|$seam
 "
 
 cflags="-std=gnu11 -Os -g -Wall -Wextra -Wno-unused-parameter -Werror -m64
