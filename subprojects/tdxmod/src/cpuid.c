@@ -6,6 +6,7 @@
 #include "cpuid.h"
 
 #define MAX_ROWS                128
+#define FMS_MASK                0x0fff3fffu     /* CPUID(1).EAX */
 
 /* The processor's own CPUID, read once: it must not change under a TD. */
 struct CpuidModel {
@@ -242,10 +243,12 @@ uint32_t cpuid_effective(const struct tdcs *t)
            CPUID_F_MCA | CPUID_F_MTRR | CPUID_F_CORE_CAP;
 }
 
-/* Virtual family, model, stepping: 0 asks for the processor's own. */
-static bool fms_valid(uint32_t fms)
+/* Virtual family, model, stepping: the processor's own, also as 0, or family 6. */
+static bool fms_valid(const TdxMod *m, uint32_t fms)
 {
-    return fms == 0 || (fms >> 8 & 0xf) == 6;
+    uint32_t native = m->cpuid->native[cpuid_find(1, CPUID_NO_SUBLEAF)][CPUID_EAX];
+
+    return fms == 0 || fms == (native & FMS_MASK) || (fms >> 8 & 0xf) == 6;
 }
 
 /*
@@ -333,7 +336,7 @@ static void special_values(TdxMod *m, struct tdcs *t, struct tdcs_cpuid *out)
     struct tdx_cpuid_value *v = out->value;
 
     if (v[i1].eax == 0) {
-        v[i1].eax = m->cpuid->native[i1][CPUID_EAX] & 0x0fff3fff;
+        v[i1].eax = m->cpuid->native[i1][CPUID_EAX] & FMS_MASK;
     }
     t->virt_fms = v[i1].eax;
     v[cpuid_find(0x15, CPUID_NO_SUBLEAF)].ebx = t->tsc_frequency;
@@ -352,7 +355,7 @@ uint64_t cpuid_build(TdxMod *m, struct tdcs *t, const struct td_params *p,
         return st;
     }
     build_values(m, t, p, out);
-    if (!fms_valid(out->value[cpuid_find(1, CPUID_NO_SUBLEAF)].eax)) {
+    if (!fms_valid(m, out->value[cpuid_find(1, CPUID_NO_SUBLEAF)].eax)) {
         return invalid(where, 1, CPUID_NO_SUBLEAF);
     }
     if ((out->value[i7].ebx >> 4 & 1) != (out->value[i7].ebx >> 11 & 1)) {
