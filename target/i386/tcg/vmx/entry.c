@@ -17,6 +17,8 @@ void vmx_load_crs(CPUX86State *env, uint64_t cr0, uint64_t cr3, uint64_t cr4,
     X86VMX *vmx = env->vmx;
 
     vmx->keep_tlb = true;
+    /* no transition into or out of long mode on the way: CR4 is still the old one */
+    cpu_load_efer(env, env->efer & ~(uint64_t)(MSR_EFER_LME | MSR_EFER_LMA));
     cpu_x86_update_cr0(env, cr0);
     cpu_x86_update_cr4(env, cr4);
     cpu_x86_update_cr3(env, cr3);
