@@ -45,27 +45,6 @@ static bool get_vmcs(const MdContext *x, const MdField *f, unsigned element,
     return vmcs_slot(encoding) >= 0;
 }
 
-/* Guest state: a debug TD's only. */
-static bool is_debug(const MdContext *x)
-{
-    return x->td->tdcs->attributes & TDX_ATTR_DEBUG;
-}
-
-static bool get_vmcs_debug(const MdContext *x, const MdField *f, unsigned element,
-                           uint64_t *value)
-{
-    return is_debug(x) && get_vmcs(x, f, element, value);
-}
-
-static bool get_gpr_debug(const MdContext *x, const MdField *f, unsigned element,
-                          uint64_t *value)
-{
-    (void)f;
-    *value = element == TDX_RSP ? vmcs_read(x->vcpu->vmcs, VMCS_GUEST_RSP)
-                                : x->vcpu->guest->gpr[element];
-    return is_debug(x);
-}
-
 static uint64_t set_vmcs(const MdContext *x, const MdField *f, unsigned element,
                          uint64_t old, uint64_t value)
 {
@@ -121,12 +100,13 @@ static uint64_t set_secondary(const MdContext *x, const MdField *f, unsigned ele
     { TDX_MD_VCPU_##id, 0, who, 0, 0, get_vp, NULL, AT(struct tdvpr, member) }
 #define VMCS_RO(field, size_code) \
     { TDX_MD_VMCS(field, size_code), 0, H, 0, 0, get_vmcs, NULL, 0 }
-#define VMCS_DEBUG(first, count, size_code) \
-    { TDX_MD_VMCS(first, size_code), 2 * (count), H, 0, 0, get_vmcs_debug, NULL, 0 }
+/* Guest state: a debug TD's only, and there are none. */
+#define GUEST_STATE(first, count, size_code) \
+    { TDX_MD_VMCS(first, size_code), 2 * (count), 0, 0, 0, NULL, NULL, 0 }
 
 static const MdField fields[] = {
     { TDX_MD_VMCS(VMCS_POSTED_INTR_NV, 1), 0, H, 0xffff, 0, get_vmcs, set_vmcs, 0 },
-    VMCS_DEBUG(VMCS_GUEST_ES_SEL, 9, 1),
+    GUEST_STATE(VMCS_GUEST_ES_SEL, 9, 1),
     VMCS_RO(VMCS_TSC_OFFSET, 3),
     VMCS_RO(VMCS_VIRTUAL_APIC_ADDR, 3),
     { TDX_MD_VMCS(VMCS_POSTED_INTR_DESC, 3), 0, H, UINT64_MAX, 0, get_vmcs,
@@ -136,7 +116,7 @@ static const MdField fields[] = {
     VMCS_RO(VMCS_TERTIARY_CONTROLS, 3),
     { TDX_MD_VMCS(VMCS_SHARED_EPT_POINTER, 3), 0, H, 0x000ffffffffff000ull, 0, get_vmcs,
       set_shared_pa, TDX_PAGE_SIZE },
-    VMCS_DEBUG(VMCS_GUEST_DEBUGCTL, 4, 3),
+    GUEST_STATE(VMCS_GUEST_DEBUGCTL, 4, 3),
     { TDX_MD_VMCS(VMCS_PIN_CONTROLS, 2), 0, H, PIN_POSTED_INTR, 0, get_vmcs,
       set_pin_controls, 0 },
     VMCS_RO(VMCS_PRIMARY_CONTROLS, 2),
@@ -147,10 +127,10 @@ static const MdField fields[] = {
       set_secondary, 0 },
     { TDX_MD_VMCS(VMCS_NOTIFY_WINDOW, 2), 0, H, UINT32_MAX, 0, get_vmcs, set_vmcs, 0 },
     VMCS_RO(VMCS_TD_HKID, 2),
-    VMCS_DEBUG(VMCS_GUEST_ES_LIMIT, 22, 2),
-    VMCS_DEBUG(VMCS_GUEST_CR0, 20, 3),
+    GUEST_STATE(VMCS_GUEST_ES_LIMIT, 22, 2),
+    GUEST_STATE(VMCS_GUEST_CR0, 20, 3),
 
-    { TDX_FIELD_ID(0, 16, TDX_CONTEXT_VCPU, 3, 0), 16, H, 0, 0, get_gpr_debug, NULL, 0 },
+    { TDX_FIELD_ID(0, 16, TDX_CONTEXT_VCPU, 3, 0), 16, 0, 0, 0, NULL, NULL, 0 },
     { TDX_MD_VCPU_STATE_DETAILS, 0, H, 0, 0, get_state_details, NULL, 0 },
     VP(INDEX, vcpu_index, HG),
     VP(NUM_TDCX, num_tdcx, H),

@@ -159,24 +159,6 @@ void sept_unlock_as(TdxMod *m, SeptWalk *w, uint64_t value)
     tdx_written(m, w->entry_pa, sizeof(uint64_t));
 }
 
-bool sept_update(TdxMod *m, SeptWalk *w, uint64_t value)
-{
-    uint64_t expected = w->value;
-
-    if (w->locked) {
-        sept_unlock_as(m, w, value);
-        return true;
-    }
-    if (!__atomic_compare_exchange_n(w->entry, &expected, value, false,
-                                     __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
-        return false;
-    }
-    w->value = value;
-    w->state = sept_entry_state(value, w->level);
-    tdx_written(m, w->entry_pa, sizeof(uint64_t));
-    return true;
-}
-
 bool sept_gpa_private(const Td *td, uint64_t gpa)
 {
     /* GPAs stop at the SHARED bit: above it is either SHARED or beyond GPAW. */

@@ -41,8 +41,6 @@ uint64_t sept_walk(TdxCall *c, Td *td, uint64_t gpa, unsigned level, SeptWalk *w
 /* For guest accesses: walks down to the leaf or to what stops it; never fails
    but for RAM that was scribbled on (false). */
 bool sept_walk_leaf(TdxMod *m, Td *td, uint64_t gpa, SeptWalk *w);
-/* Compare and swap of the entry from w->value; false: it changed (BUSY). */
-bool sept_update(TdxMod *m, SeptWalk *w, uint64_t value);
 /* The private GPA operand: SHARED bit clear and within the TD's GPA width. */
 bool sept_gpa_private(const Td *td, uint64_t gpa);
 /*
