@@ -269,6 +269,8 @@ const Leaf tdx_leaves_mem[] = {
     { TDH_MEM_SEPT_ADD, 1, 0, "TDH.MEM.SEPT.ADD", tdh_mem_sept_add, 0 },
     { TDH_MEM_PAGE_AUG, 0, 0, "TDH.MEM.PAGE.AUG", tdh_mem_page_aug, 0 },
     { TDH_MEM_RANGE_BLOCK, 0, 0, "TDH.MEM.RANGE.BLOCK", tdh_mem_range_block, 0 },
+    { TDH_MEM_PAGE_DEMOTE, 0, 0, "TDH.MEM.PAGE.DEMOTE", tdh_mem_page_demote, 0 },
+    { TDH_MEM_PAGE_PROMOTE, 1, 0, "TDH.MEM.PAGE.PROMOTE", tdh_mem_page_promote, 0 },
     { TDH_MEM_SEPT_RD, 0, 0, "TDH.MEM.SEPT.RD", tdh_mem_sept_rd, TDX_REG(TDX_R8) },
     { TDH_MEM_PAGE_REMOVE, 0, 0, "TDH.MEM.PAGE.REMOVE", tdh_mem_page_remove, 0 },
     { TDH_MEM_SEPT_REMOVE, 1, 0, "TDH.MEM.SEPT.REMOVE", tdh_mem_sept_remove, 0 },

@@ -185,7 +185,6 @@ void *tdx_map_page(TdxMod *m, uint64_t pa);
 void tdx_written(TdxMod *m, uint64_t pa, size_t len);
 /* False: not RAM.  Any length and alignment, but no access beyond @pa + len. */
 bool tdx_read(TdxMod *m, uint64_t pa, void *buf, size_t len);
-bool tdx_write(TdxMod *m, uint64_t pa, const void *buf, size_t len);
 /* Fill a page with zeros; false: not RAM. */
 bool tdx_zero_page(TdxMod *m, uint64_t pa);
 bool tdx_random(TdxMod *m, void *buf, size_t len);

@@ -268,12 +268,6 @@ uint64_t pamt_bepoch(const PamtPage *p)
     return p->entry->aux;
 }
 
-void pamt_set_bepoch(TdxMod *m, PamtPage *p, uint64_t epoch)
-{
-    p->entry->aux = epoch;
-    entry_written(m, p->entry_pa);
-}
-
 static struct pamt_entry *find_blockable(TdxMod *m, uint64_t pa, unsigned level,
                                          uint64_t *entry_pa)
 {

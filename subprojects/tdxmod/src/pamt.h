@@ -78,7 +78,6 @@ static inline enum pamt_type pamt_type(const PamtPage *p)
 }
 uint64_t pamt_owner(const PamtPage *p);         /* PA of the TDR */
 uint64_t pamt_bepoch(const PamtPage *p);
-void pamt_set_bepoch(TdxMod *m, PamtPage *p, uint64_t epoch);
 /*
  * BEPOCH of a page that the caller keeps from changing by other locks (S-EPT):
  * no PAMT lock is taken.  False: no leaf entry of this level.
@@ -86,8 +85,9 @@ void pamt_set_bepoch(TdxMod *m, PamtPage *p, uint64_t epoch);
 bool pamt_bepoch_get(TdxMod *m, uint64_t pa, unsigned level, uint64_t *epoch);
 bool pamt_bepoch_set(TdxMod *m, uint64_t pa, unsigned level, uint64_t epoch);
 /*
- * 2M leaf <-> 512 4K leaves of the same type and owner, for DEMOTE and
- * PROMOTE; @p is the 2M page locked exclusively, and stays so.
+ * 2M leaf <-> 512 4K leaves PT_REG of the same owner, for DEMOTE and PROMOTE.
+ * Split: @p is the 2M page locked exclusively, and stays so.  Merge: locks it,
+ * OPERAND_BUSY|reg or PAGE_METADATA_INCORRECT|reg.
  */
 uint64_t pamt_split(TdxMod *m, PamtPage *p);
 uint64_t pamt_merge(TdxMod *m, unsigned reg, uint64_t pa, uint64_t owner);

@@ -47,24 +47,6 @@ bool tdx_read(TdxMod *m, uint64_t pa, void *buf, size_t len)
     return true;
 }
 
-bool tdx_write(TdxMod *m, uint64_t pa, const void *buf, size_t len)
-{
-    while (len) {
-        size_t n = in_page(pa, len);
-        void *p = tdx_map(m, pa, n);
-
-        if (!p) {
-            return false;
-        }
-        memcpy(p, buf, n);
-        tdx_written(m, pa, n);
-        buf = (const uint8_t *)buf + n;
-        pa += n;
-        len -= n;
-    }
-    return true;
-}
-
 bool tdx_zero_page(TdxMod *m, uint64_t pa)
 {
     void *p = tdx_map_page(m, pa);
