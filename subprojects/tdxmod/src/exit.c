@@ -177,7 +177,9 @@ static TdxAction lost(TdxMod *m, unsigned lp, uint64_t gpr[16])
         }
     }
     gpr[TDX_RAX] = TDX_NON_RECOVERABLE_TD_CORRUPTED_MD;
-    vp_run_end(m, lp);
+    if (lp < m->config.num_lps) {
+        vp_run_end(m, lp);
+    }
     return TDX_RETURN_TO_HOST;
 }
 

@@ -109,9 +109,9 @@ static uint64_t check_before_cpuid(const TdxMod *m, const struct td_params *p)
 
 static uint64_t check_after_cpuid(const TdxMod *m, const struct td_params *p)
 {
-    unsigned used = cpuid_config_count(m);
+    unsigned used = cpuid_config_count(m), left = TDX_PARAMS_CPUID_ROOM - used;
 
-    if (!all_zero(&p->cpuid[used], (TDX_PARAMS_CPUID_ROOM - used) * sizeof(p->cpuid[0]))) {
+    if (!all_zero(&p->cpuid[used], left * sizeof(p->cpuid[0]))) {
         return invalid(TDX_OPERAND_ID_RDX);
     }
     return TDX_SUCCESS;

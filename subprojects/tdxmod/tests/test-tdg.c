@@ -178,7 +178,8 @@ static void test_cpuidve(void)
 
     start(&g, &p, NULL);
     gpr(&g)[TDX_RCX] = 4;
-    assert_status(guest_tdcall(&g, TDG_VP_CPUIDVE_SET), OPERAND(TDX_OPERAND_INVALID, RCX));
+    assert_status(guest_tdcall(&g, TDG_VP_CPUIDVE_SET),
+                  OPERAND(TDX_OPERAND_INVALID, RCX));
     gpr(&g)[TDX_RCX] = 1;
     assert_status(guest_tdcall(&g, TDG_VP_CPUIDVE_SET), TDX_SUCCESS);
     gpr(&g)[TDX_RAX] = 0;
@@ -344,12 +345,15 @@ static void test_rtmr(void)
     start(&g, &p, NULL);
     gpr(&g)[TDX_RCX] = MAPPED + 32;
     gpr(&g)[TDX_RDX] = 0;
-    assert_status(guest_tdcall(&g, TDG_MR_RTMR_EXTEND), OPERAND(TDX_OPERAND_INVALID, RCX));
+    assert_status(guest_tdcall(&g, TDG_MR_RTMR_EXTEND),
+                  OPERAND(TDX_OPERAND_INVALID, RCX));
     gpr(&g)[TDX_RCX] = MAPPED | GUEST_SHARED;
-    assert_status(guest_tdcall(&g, TDG_MR_RTMR_EXTEND), OPERAND(TDX_OPERAND_INVALID, RCX));
+    assert_status(guest_tdcall(&g, TDG_MR_RTMR_EXTEND),
+                  OPERAND(TDX_OPERAND_INVALID, RCX));
     gpr(&g)[TDX_RCX] = MAPPED;
     gpr(&g)[TDX_RDX] = 4;
-    assert_status(guest_tdcall(&g, TDG_MR_RTMR_EXTEND), OPERAND(TDX_OPERAND_INVALID, RDX));
+    assert_status(guest_tdcall(&g, TDG_MR_RTMR_EXTEND),
+                  OPERAND(TDX_OPERAND_INVALID, RDX));
     expect_retry(&g, TDG_MR_RTMR_EXTEND, FREE, 3);
     guest_end(&g);
 
@@ -558,9 +562,11 @@ static void test_attr(void)
     gpr(&g)[TDX_R8] = 0;
     assert_status(guest_tdcall(&g, TDG_MEM_PAGE_ATTR_WR), TDX_SUCCESS);
     gpr(&g)[TDX_RDX] = 1 << 16;
-    assert_status(guest_tdcall(&g, TDG_MEM_PAGE_ATTR_WR), OPERAND(TDX_OPERAND_INVALID, RDX));
+    assert_status(guest_tdcall(&g, TDG_MEM_PAGE_ATTR_WR),
+                  OPERAND(TDX_OPERAND_INVALID, RDX));
     gpr(&g)[TDX_RCX] = MAPPED | GUEST_SHARED;
-    assert_status(guest_tdcall(&g, TDG_MEM_PAGE_ATTR_RD), OPERAND(TDX_OPERAND_INVALID, RCX));
+    assert_status(guest_tdcall(&g, TDG_MEM_PAGE_ATTR_RD),
+                  OPERAND(TDX_OPERAND_INVALID, RCX));
     expect_retry(&g, TDG_MEM_PAGE_ATTR_RD, FREE, 0x5a5a);
     guest_end(&g);
 }
