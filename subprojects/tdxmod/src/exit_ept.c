@@ -63,8 +63,8 @@ void exit_ept_violation(GuestExit *x)
 {
     uint64_t gpa = vmcs_read(x->vmcs, VMCS_GUEST_PHYSICAL_ADDR);
 
-    if (beyond_gpaw(x, gpa)) {
-        inject_reserved_pf(x);
+    if (beyond_gpaw(x, gpa) || ((gpa & td_shared_mask(x->td)) && (x->qual & QUAL_FETCH))) {
+        inject_reserved_pf(x);          /* no code in shared memory, either */
     } else if (!(gpa & td_shared_mask(x->td))) {
         private_violation(x, gpa);
     } else if (x->suppress_ve) {

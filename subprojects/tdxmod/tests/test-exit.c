@@ -329,6 +329,32 @@ static void test_wide_gpa(void)
     guest_end(&g);
 }
 
+/* KVM takes an instruction fetch from shared memory for its own bug. */
+static void test_shared_fetch(void)
+{
+    Guest g;
+
+    guest_start(&g, NULL);
+    guest_set_vmcs(&g, VMCS_GUEST_PHYSICAL_ADDR, GUEST_SHARED | 0x7000);
+    guest_set_vmcs(&g, VMCS_GUEST_LINEAR_ADDR, 0x7000);
+    guest_expect_event(&g, VMX_EXIT_EPT_VIOLATION, 0x184, EVENT_PF);
+    g_assert_cmphex(guest_vmcs(&g, VMCS_ENTRY_INTR_ERROR), ==, 0x19);   /* I RSVD P */
+    guest_end(&g);
+}
+
+/* A faulting IRET that had ended NMI blocking: it is as before (SDM 29.2.3). */
+static void test_iret(void)
+{
+    Guest g;
+
+    guest_start(&g, NULL);
+    guest_set_vmcs(&g, VMCS_GUEST_PHYSICAL_ADDR, 0x7000);
+    g_assert_false(guest_exit(&g, VMX_EXIT_EPT_VIOLATION, 0x1181));
+    g_assert_cmphex(g.host[TDX_RCX], ==, 1);
+    g_assert_cmphex(guest_vmcs(&g, VMCS_GUEST_INTERRUPTIBILITY), ==, BLOCKED_BY_NMI);
+    guest_end(&g);
+}
+
 static void test_cr0(void)
 {
     static const struct {
@@ -460,6 +486,8 @@ int main(int argc, char **argv)
     g_test_add_func("/exit/private-ept", test_private_ept);
     g_test_add_func("/exit/pending-ve", test_pending_ve);
     g_test_add_func("/exit/wide-gpa", test_wide_gpa);
+    g_test_add_func("/exit/shared-fetch", test_shared_fetch);
+    g_test_add_func("/exit/iret", test_iret);
     g_test_add_func("/exit/cr0", test_cr0);
     g_test_add_func("/exit/cr4", test_cr4);
     g_test_add_func("/exit/xsetbv", test_xsetbv);
