@@ -180,7 +180,9 @@ static void init(void)
     p->eptp_controls |= BIT(6);
     bad_param(TDX_OPERAND_ID_EPTP_CONTROLS, "EPTP accessed and dirty flags");
     p->config_flags |= TDX_CONFIG_GPAW;
-    bad_param(TDX_OPERAND_ID_EPTP_CONTROLS, "GPAW 52 with 4 levels");
+    bad_param(sys_rd(TDX_MD_CONFIG_FLAGS_FIXED0) & TDX_CONFIG_GPAW ?
+              TDX_OPERAND_ID_EPTP_CONTROLS : TDX_OPERAND_ID_CONFIG_FLAGS,
+              "GPAW 52 with 4 levels");
     p->tsc_frequency = 3;
     bad_param(TDX_OPERAND_ID_TSC_FREQUENCY, "TSC below 100 MHz");
     p->tsc_frequency = 401;

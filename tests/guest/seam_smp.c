@@ -30,12 +30,17 @@ static void count_nmi(Regs *r)
 
 static void enter_once(void *arg)
 {
+    TdxRegs in = job.regs;
+
     set_handler(NMI, count_nmi);
-    job.regs.rax = TDH_VP_ENTER;
-    job.regs.rcx = job.tdvpr;
-    if (seamcall_regs(&job.regs)) {
-        panic("TDH.VP.ENTER on LP 1");
-    }
+    do {                        /* LP 0 may hold a lock at that moment */
+        job.regs = in;
+        job.regs.rax = TDH_VP_ENTER;
+        job.regs.rcx = job.tdvpr;
+        if (seamcall_regs(&job.regs)) {
+            panic("TDH.VP.ENTER on LP 1");
+        }
+    } while (TDX_STATUS_CODE(job.regs.rax) == TDX_OPERAND_BUSY);
     if (job.regs.rax == VMX_EXIT_EXT_INTR) {
         apic_write(APIC_EOI, 0);
     }
@@ -65,12 +70,16 @@ static void start_other(u32 op)
 
 static bool wait_running(u64 tdvpr)
 {
-    for (u32 i = 0; i < 10000000; i++) {
-        if (tdh_1(TDH_VP_FLUSH, tdvpr) == OPERAND(TDX_OPERAND_BUSY, RCX)) {
-            return true;
+    u32 busy = 0;
+
+    /* several times in a row: not just LP 1's VP.ENTER looking at its operands */
+    for (u32 i = 0; i < 200000 && busy < 20; i++) {
+        busy = tdh_1(TDH_VP_FLUSH, tdvpr) == OPERAND(TDX_OPERAND_BUSY, RCX) ? busy + 1 : 0;
+        for (u32 j = 0; j < 50; j++) {
+            cpu_relax();
         }
     }
-    return false;
+    return busy == 20;
 }
 
 static void kick(u32 icr)
