@@ -267,6 +267,7 @@ uint64_t tdh_mem_page_aug(TdxCall *c)
 const Leaf tdx_leaves_mem[] = {
     { TDH_MEM_PAGE_ADD, 0, 0, "TDH.MEM.PAGE.ADD", tdh_mem_page_add, 0 },
     { TDH_MEM_SEPT_ADD, 1, 0, "TDH.MEM.SEPT.ADD", tdh_mem_sept_add, 0 },
+    { TDH_MEM_PAGE_RELOCATE, 0, 0, "TDH.MEM.PAGE.RELOCATE", tdh_mem_page_relocate, 0 },
     { TDH_MEM_PAGE_AUG, 0, 0, "TDH.MEM.PAGE.AUG", tdh_mem_page_aug, 0 },
     { TDH_MEM_RANGE_BLOCK, 0, 0, "TDH.MEM.RANGE.BLOCK", tdh_mem_range_block, 0 },
     { TDH_MEM_PAGE_DEMOTE, 0, 0, "TDH.MEM.PAGE.DEMOTE", tdh_mem_page_demote, 0 },

@@ -11,5 +11,6 @@ LeafHandler tdh_mem_page_add, tdh_mem_sept_add, tdh_mem_page_aug;       /* mem.c
 LeafHandler tdh_mem_range_block, tdh_mem_range_unblock, tdh_mem_track;  /* mem_remove.c */
 LeafHandler tdh_mem_page_remove, tdh_mem_sept_remove, tdh_mem_sept_rd;
 LeafHandler tdh_mem_page_demote, tdh_mem_page_promote;                  /* mem_resize.c */
+LeafHandler tdh_mem_page_relocate;                      /* mem_relocate.c */
 
 #endif

@@ -63,6 +63,9 @@ static const MemLeaf mem_leaves[] = {
     { TDH_MEM_PAGE_REMOVE, 0, 2, false, false, false, "PAGE.REMOVE" },
     { TDH_MEM_SEPT_REMOVE, 1, 3, false, true, false, "SEPT.REMOVE" },
     { TDH_MEM_SEPT_RD, 0, 3, false, false, false, "SEPT.RD" },
+    { TDH_MEM_PAGE_DEMOTE, 1, 2, false, false, true, "PAGE.DEMOTE" },
+    { TDH_MEM_PAGE_PROMOTE, 1, 2, false, true, false, "PAGE.PROMOTE" },
+    { TDH_MEM_PAGE_RELOCATE, 0, 0, false, false, true, "PAGE.RELOCATE" },
 };
 
 /* Errors about the TD: before those of the GPA, which is bad here. */
@@ -198,8 +201,12 @@ static void test_entry_lock(Fixture *f, gconstpointer data)
     assert_info(mc, 0, 0);
 }
 
-/* R8 of the leaves that take a page; @status when all else is right. */
-static void check_new_page(Fixture *f, uint64_t rax, uint64_t rcx, uint64_t r9)
+/*
+ * R8 of the leaves that take a page: all that is wrong with it, then success
+ * with RCX = @out and @more pages of the TD.
+ */
+static void check_new_page_as(Fixture *f, uint64_t rax, uint64_t rcx, uint64_t r9,
+                              uint64_t out, unsigned more)
 {
     Machine *mc = f->mc;
     Life *l = &f->l;
@@ -226,8 +233,13 @@ static void check_new_page(Fixture *f, uint64_t rax, uint64_t rcx, uint64_t r9)
     g_assert_cmpuint(life_tdr(l)->chldcnt, ==, before);
     assert_status(CALL(mc, 0, rax, .rcx = rcx, .rdx = l->tdr, .r8 = f->page, .r9 = r9),
                   TDX_SUCCESS);
-    assert_info(mc, 0, 0);
-    g_assert_cmpuint(life_tdr(l)->chldcnt, ==, before + 1);
+    assert_info(mc, out, 0);
+    g_assert_cmpuint(life_tdr(l)->chldcnt, ==, before + more);
+}
+
+static void check_new_page(Fixture *f, uint64_t rax, uint64_t rcx, uint64_t r9)
+{
+    check_new_page_as(f, rax, rcx, r9, 0, 1);
 }
 
 static void assert_page(Fixture *f, enum pamt_type type, uint64_t page)
@@ -380,6 +392,42 @@ static void test_page_aug_2m(Fixture *f, gconstpointer data)
     assert_info(mc, hpa, 0);
     g_assert_cmpuint(life_tdr(&f->l)->chldcnt, ==, before);
     assert_entry(f, gpa | TDX_2M, FREE_ENTRY, SEPT_FREE);
+}
+
+static void test_relocate(Fixture *f, gconstpointer data)
+{
+    Machine *mc = f->mc;
+    uint64_t rdx = f->l.tdr, hpa = life_page_aug(&f->l, GPA), again = machine_page(mc);
+    const uint64_t track = OPERAND(TDX_TLB_TRACKING_NOT_DONE, RCX);
+
+    (void)data;
+    g_assert_true(life_accept(&f->l, GPA, TDX_4K));
+    memset(machine_ptr(mc, hpa, 4096), 0x33, 4096);
+    assert_status(CALL(mc, 0, TDH_MEM_PAGE_RELOCATE, .rcx = GPA + 4096, .rdx = rdx,
+                       .r8 = 1), OPERAND(TDX_EPT_ENTRY_STATE_INCORRECT, RCX));
+    assert_status(CALL(mc, 0, TDH_MEM_PAGE_RELOCATE, .rcx = GPA, .rdx = rdx, .r8 = hpa),
+                  OPERAND(TDX_OPERAND_INVALID, R8));
+    assert_status(CALL(mc, 0, TDH_MEM_PAGE_RELOCATE, .rcx = GPA, .rdx = rdx, .r8 = 1),
+                  OPERAND(TDX_GPA_RANGE_NOT_BLOCKED, RCX));
+    assert_status(CALL(mc, 0, TDH_MEM_RANGE_BLOCK, .rcx = GPA, .rdx = rdx), TDX_SUCCESS);
+    assert_status(CALL(mc, 0, TDH_MEM_PAGE_RELOCATE, .rcx = GPA, .rdx = rdx, .r8 = 1),
+                  track);
+    assert_status(CALL(mc, 0, TDH_MEM_TRACK, .rcx = rdx), TDX_SUCCESS);
+    check_new_page_as(f, TDH_MEM_PAGE_RELOCATE, GPA, 0, hpa, 0);
+    assert_page(f, PT_NDA, hpa);
+    assert_page(f, PT_REG, f->page);
+    assert_entry(f, GPA, FREE_ENTRY | f->page | 0x77, SEPT_MAPPED);
+    g_assert_cmphex(*(uint8_t *)machine_ptr(mc, f->page + 4095, 1), ==, 0x33);
+    /* What was not accepted stays so, and is not copied. */
+    hpa = life_page_aug(&f->l, GPA + 4096);
+    memset(machine_ptr(mc, hpa, 4096), 0x44, 4096);
+    assert_status(CALL(mc, 0, TDH_MEM_RANGE_BLOCK, .rcx = GPA + 4096, .rdx = rdx),
+                  TDX_SUCCESS);
+    assert_status(CALL(mc, 0, TDH_MEM_TRACK, .rcx = rdx), TDX_SUCCESS);
+    assert_status(CALL(mc, 0, TDH_MEM_PAGE_RELOCATE, .rcx = GPA + 4096, .rdx = rdx,
+                       .r8 = again), TDX_SUCCESS);
+    assert_entry(f, GPA + 4096, FREE_ENTRY | again | 0x70, SEPT_PENDING);
+    g_assert_cmphex(*(uint8_t *)machine_ptr(mc, again, 1), ==, 0);
 }
 
 /* --- blocking and tracking --- */
@@ -618,6 +666,7 @@ int main(int argc, char **argv)
     ADD("page-add", false, test_page_add);
     ADD("page-aug", true, test_page_aug);
     ADD("page-aug-2m", true, test_page_aug_2m);
+    ADD("relocate", true, test_relocate);
     ADD("block-states", true, test_block_states);
     ADD("block-table", true, test_block_table);
     ADD("remove-rules", true, test_remove_rules);
