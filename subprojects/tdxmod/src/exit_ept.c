@@ -62,10 +62,11 @@ static void private_violation(GuestExit *x, uint64_t gpa)
 void exit_ept_violation(GuestExit *x)
 {
     uint64_t gpa = vmcs_read(x->vmcs, VMCS_GUEST_PHYSICAL_ADDR);
+    bool shared = gpa & td_shared_mask(x->td);
 
-    if (beyond_gpaw(x, gpa) || ((gpa & td_shared_mask(x->td)) && (x->qual & QUAL_FETCH))) {
-        inject_reserved_pf(x);          /* no code in shared memory, either */
-    } else if (!(gpa & td_shared_mask(x->td))) {
+    if (beyond_gpaw(x, gpa) || (shared && (x->qual & QUAL_FETCH))) {
+        inject_reserved_pf(x);          /* code in shared memory is refused, too */
+    } else if (!shared) {
         private_violation(x, gpa);
     } else if (x->suppress_ve) {
         to_host(x, gpa, EXT_NONE);
