@@ -93,9 +93,11 @@ static void mov_to_cr0(GuestExit *x, uint64_t value)
     uint64_t old = vmcs_read(x->vmcs, VMCS_GUEST_CR0);
     uint64_t cr4 = vmcs_read(x->vmcs, VMCS_GUEST_CR4);
     bool paging_on = (value & CR0_PG) && !(old & CR0_PG);
+    bool paging_off = !(value & CR0_PG) && (old & CR0_PG);
 
     if (!(value & CR0_NE) || ((value & CR0_PG) && !(value & CR0_PE)) ||
-        (!(value & CR0_WP) && (cr4 & CR4_CET)) || (paging_on && !(cr4 & CR4_PAE))) {
+        (!(value & CR0_WP) && (cr4 & CR4_CET)) || (paging_on && !(cr4 & CR4_PAE)) ||
+        (paging_off && exit_mode64(x))) {
         exit_inject_error(x, VECTOR_GP, 0);
     } else if (!(value & CR0_PE) || (value & (CR0_NW | CR0_CD | CR0_HIGH))) {
         exit_inject_ve(x, false);

@@ -149,6 +149,22 @@ static void test_denied(void)
     guest_end(&g);
 }
 
+/* An allowed bit that the processor lacks: accepted, and 0. */
+static void not_native(TdxMod *m, struct td_params *p)
+{
+    slot(m, p, 1, CPUID_NO_SUBLEAF)->ecx = 1 << 10 | 1 << 7;
+}
+
+static void test_allow_direct(void)
+{
+    Guest g;
+
+    guest_start(&g, not_native);        /* the processor has bit 7 only */
+    cpuid(&g, 1, 0);
+    g_assert_cmphex(g.regs->gpr[TDX_RCX] & 0x31044d88, ==, 1 << 7);
+    guest_end(&g);
+}
+
 static void test_faulting(void)
 {
     static const uint32_t leaves[] = {
@@ -298,6 +314,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpuid/config-table", test_config_table);
     g_test_add_func("/cpuid/values", test_values);
     g_test_add_func("/cpuid/denied", test_denied);
+    g_test_add_func("/cpuid/allow-direct", test_allow_direct);
     g_test_add_func("/cpuid/faulting", test_faulting);
     g_test_add_func("/cpuid/dynamic", test_dynamic);
     g_test_add_func("/cpuid/topology", test_topology);

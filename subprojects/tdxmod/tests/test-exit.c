@@ -363,7 +363,7 @@ static void test_cr0(void)
     } rows[] = {
         { 0x80010021 | 1 << 30, EVENT_VE },             /* CD */
         { 0x80010021 | 3 << 29, EVENT_VE },             /* CD, NW */
-        { 0x00010020, EVENT_VE },                       /* PE */
+        { 0x00010021, EVENT_GP },                       /* PG := 0 in 64-bit mode */
         { 0x80010020, EVENT_GP },                       /* PG without PE */
         { 0x80010001, EVENT_GP },                       /* NE */
         { 0x180010021, EVENT_VE },
@@ -380,6 +380,19 @@ static void test_cr0(void)
     g.regs->gpr[TDX_RBX] = 0x80000029 | 1 << 19;        /* TS, a reserved bit, no WP */
     guest_expect_done(&g, VMX_EXIT_CR, 0x300);
     g_assert_cmphex(guest_vmcs(&g, VMCS_GUEST_CR0), ==, 0x80000029);
+
+    /* Paging off and on again from compatibility mode: IA-32e mode follows. */
+    guest_set_vmcs(&g, VMCS_GUEST_CS_AR, 0xc09b);
+    g.regs->gpr[TDX_RBX] = 0x00000020;                  /* PE := 0 */
+    guest_expect_event(&g, VMX_EXIT_CR, 0x300, EVENT_VE);
+    g.regs->gpr[TDX_RBX] = 0x00000021 | 1 << 19;
+    guest_expect_done(&g, VMX_EXIT_CR, 0x300);
+    g_assert_cmphex(guest_vmcs(&g, VMCS_GUEST_EFER), ==, 0x901);
+    g_assert_cmphex(guest_vmcs(&g, VMCS_ENTRY_CONTROLS) & ENTRY_IA32E, ==, 0);
+    g.regs->gpr[TDX_RBX] = 0x80000021 | 1 << 19;
+    guest_expect_done(&g, VMX_EXIT_CR, 0x300);
+    g_assert_cmphex(guest_vmcs(&g, VMCS_GUEST_EFER), ==, 0xd01);
+    g_assert_cmphex(guest_vmcs(&g, VMCS_ENTRY_CONTROLS) & ENTRY_IA32E, ==, ENTRY_IA32E);
     guest_end(&g);
 }
 
