@@ -72,6 +72,7 @@ typedef struct TdxEnter {
     uint16_t hkid;
     bool flush;                 /* drop cached translations of this vCPU first */
     bool first;                 /* a new TDH.VP.ENTER, not a resumption */
+    uint16_t host_xmm;          /* XMM registers that keep L1's value; first only */
 } TdxEnter;
 
 typedef enum TdxAction {

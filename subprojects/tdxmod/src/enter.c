@@ -15,6 +15,7 @@ static void finish_vmcall(TdxCall *c, Vcpu *v)
             g->gpr[r] = c->gpr[r];
         }
     }
+    c->enter->host_xmm = v->vp->vmcall_mask >> 16;
     g->gpr[TDX_RAX] = TDX_SUCCESS;
     v->vp->vmcall_mask = 0;
 }

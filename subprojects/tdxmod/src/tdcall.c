@@ -23,7 +23,7 @@ static uint64_t tdg_vp_vmcall(TdxCall *c)
         tdx_unimp(c->m, "TDG.VP.VMCALL: the host cannot answer in XMM registers");
     }
     x->tdvmcall = true;
-    x->vmcall_mask = mask & 0xffff;
+    x->vmcall_mask = mask;
     exit_to_host(x, TDX_SUCCESS);
     x->rcx = mask;
     return TDX_SUCCESS;

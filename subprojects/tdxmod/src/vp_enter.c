@@ -61,8 +61,8 @@ static void enter(TdxCall *c, Td *td, Vcpu *v, bool flush)
     run->tdvpr_pa = v->pa;
     run->epoch = v->vp->vcpu_epoch;
     __atomic_store_n(&run->active, true, __ATOMIC_RELEASE);
-    guest_prepare_entry(c, td, v);
     memset(e, 0, sizeof(*e));
+    guest_prepare_entry(c, td, v);
     memcpy(e->tdvps, v->tdvps, sizeof(e->tdvps));
     e->shared_mask = td_shared_mask(td);
     e->hkid = td->tdr->hkid;

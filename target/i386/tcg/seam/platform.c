@@ -103,7 +103,6 @@ static void platform_cpuid(void *opaque, uint32_t leaf, uint32_t subleaf,
     CPUX86State *env = &X86_CPU(first_cpu)->env;
 
     cpu_x86_cpuid(env, leaf, subleaf, &out[0], &out[1], &out[2], &out[3]);
-    x86_vmx_cpuid(env, leaf, subleaf, &out[0], &out[1], &out[2], &out[3]);
 }
 
 static uint64_t platform_tsc(void *opaque)

@@ -67,6 +67,7 @@ static uint64_t seamrr_mask(void)
     return ((1ull << SEAM_MAX_PA) - 1) & ~(uint64_t)(SEAMRR_SIZE - 1);
 }
 
+/* All of these are read-only, or locked by the firmware that we stand for. */
 static bool seam_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val)
 {
     if (msr == MSR_IA32_ARCH_CAPABILITIES) {
@@ -95,25 +96,6 @@ static bool seam_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val)
     default:
         return false;
     }
-}
-
-/* All of these are read-only, or locked by the firmware that we stand for. */
-static bool seam_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val)
-{
-    uint64_t old;
-
-    if (!seam_rdmsr(env, msr, &old)) {
-        return false;
-    }
-    qemu_log_mask(LOG_GUEST_ERROR, "seam: WRMSR to read-only or locked MSR "
-                  "0x%x ignored\n", msr);
-    return true;
-}
-
-static void seam_cpuid(CPUX86State *env, uint32_t leaf, uint32_t sub,
-                       uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d)
-{
-    /* CPUID.7.0:ECX.TME is an ordinary feature bit of the CPU model. */
 }
 
 static void seam_cpu_realize(X86CPU *cpu)
@@ -149,8 +131,6 @@ static VmxSeamOps seam_ops = {
     .reset = seam_cpu_reset,
     .insn = seam_insn,
     .rdmsr = seam_rdmsr,
-    .wrmsr = seam_wrmsr,
-    .cpuid = seam_cpuid,
 };
 
 void seam_configure(const SeamConfig *config)

@@ -253,9 +253,23 @@ static void td_store_guest(CPUX86State *env, struct tdvps_guest *g)
     g->spec_ctrl = env->spec_ctrl;
 }
 
-static void td_load_xbuff(CPUX86State *env, const void *xbuff)
+/* @host_xmm: registers whose lower 128 bits L1 answers a TDVMCALL with. */
+static void td_load_xbuff(CPUX86State *env, const void *xbuff,
+                          uint16_t host_xmm)
 {
+    uint64_t xmm[16][2];
+
+    for (int i = 0; i < 16; i++) {
+        xmm[i][0] = env->xmm_regs[i].ZMM_Q(0);
+        xmm[i][1] = env->xmm_regs[i].ZMM_Q(1);
+    }
     x86_cpu_xrstor_all_areas(env_archcpu(env), xbuff, TARGET_PAGE_SIZE);
+    for (int i = 0; i < 16; i++) {
+        if (host_xmm >> i & 1) {
+            env->xmm_regs[i].ZMM_Q(0) = xmm[i][0];
+            env->xmm_regs[i].ZMM_Q(1) = xmm[i][1];
+        }
+    }
     /* the softfloat state follows these two */
     cpu_set_fpuc(env, env->fpuc);
     cpu_set_mxcsr(env, env->mxcsr & 0xffff);
@@ -290,7 +304,7 @@ static bool td_load(CPUX86State *env, SeamCpu *s, TdvpsMap *m, bool with_xbuff)
     l1_to_host_area(env, &s->vmcs);
     td_load_guest(env, m->guest);
     if (with_xbuff) {
-        td_load_xbuff(env, m->xbuff);
+        td_load_xbuff(env, m->xbuff, s->enter.host_xmm);
     }
     vmx->shared_mask = s->enter.shared_mask;
     /* the field is an address only: the walk is as long as the secure one */

@@ -248,6 +248,9 @@ G_NORETURN void vmx_ept_exit(CPUX86State *env, uintptr_t ra)
     if (vmx->fault_on_walk &&
         (running_eptp(vmx, vmx->fault.gpa) & EPTP_AD)) {
         qual |= QUAL_READ | QUAL_WRITE;
+    } else if (vmx->fault_on_walk && !(qual & EPT_R << QUAL_ENTRY_SHIFT)) {
+        /* TCG probes for the store that an accessed flag may need; reading failed */
+        qual = (qual & ~QUAL_WRITE) | QUAL_READ;
     }
     if (vmx->fault_gla_valid) {
         vmcs_write(vmx->cur, VMCS_GUEST_LINEAR_ADDR, vmx->fault_gla);

@@ -48,7 +48,7 @@ void x86_vmx_event_end(CPUX86State *env);
 int x86_vmx_pending_interrupt(CPUState *cs, int interrupt_request);
 bool x86_vmx_exec_interrupt(CPUState *cs, int interrupt_request);
 
-/* regs.c, msr.c: control registers, MSRs, CPUID, TSC; true: handled */
+/* regs.c, msr.c: control registers, MSRs, TSC; true: handled */
 bool x86_vmx_write_cr(CPUX86State *env, int reg, target_ulong val,
                       uintptr_t ra);
 bool x86_vmx_clts(CPUX86State *env, uintptr_t ra);
@@ -56,7 +56,5 @@ bool x86_vmx_read_cr8(CPUX86State *env, target_ulong *val);
 uint64_t x86_vmx_tsc(CPUX86State *env, uint64_t val);
 bool x86_vmx_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val, uintptr_t ra);
 bool x86_vmx_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val, uintptr_t ra);
-void x86_vmx_cpuid(CPUX86State *env, uint32_t leaf, uint32_t sub,
-                   uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d);
 #endif
 #endif

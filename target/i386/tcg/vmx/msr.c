@@ -18,6 +18,14 @@ static bool x2apic_msr(uint32_t msr)
     return msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST;
 }
 
+/* The capability MSRs and those of SEAM, which firmware has locked. */
+static bool read_only_msr(CPUX86State *env, uint32_t msr, uint64_t *val)
+{
+    return vmx_cap_rdmsr(env, msr, val) ||
+           (vmx_seam_ops && vmx_seam_ops->rdmsr &&
+            vmx_seam_ops->rdmsr(env, msr, val));
+}
+
 /* MSRs that hold a linear address; TCG would take any value. */
 static bool canonical_msr(uint32_t msr)
 {
@@ -72,10 +80,7 @@ bool x86_vmx_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val, uintptr_t ra)
         vmx_x2apic_rdmsr(env, msr, val)) {
         return true;
     }
-    if (vmx_cap_rdmsr(env, msr, val)) {
-        return true;
-    }
-    if (vmx_seam_ops && vmx_seam_ops->rdmsr && vmx_seam_ops->rdmsr(env, msr, val)) {
+    if (read_only_msr(env, msr, val)) {
         return true;
     }
     switch (msr) {
@@ -108,7 +113,8 @@ static bool value_bad(CPUX86State *env, uint32_t msr, uint64_t val)
     case MSR_VM_HSAVE_PA:
         return true;
     default:
-        return vmx_cap_rdmsr(env, msr, &ignored);       /* read-only */
+        return msr != MSR_IA32_FEATURE_CONTROL &&
+               read_only_msr(env, msr, &ignored);
     }
 }
 
@@ -127,9 +133,6 @@ bool x86_vmx_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val, uintptr_t ra)
         write_feature_control(env, val, ra);
         return true;
     }
-    if (vmx_seam_ops && vmx_seam_ops->wrmsr && vmx_seam_ops->wrmsr(env, msr, val)) {
-        return true;
-    }
     if (value_bad(env, msr, val)) {
         raise_exception_err_ra(env, EXCP0D_GPF, 0, ra);
     }
@@ -138,14 +141,6 @@ bool x86_vmx_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val, uintptr_t ra)
         return true;
     }
     return false;
-}
-
-void x86_vmx_cpuid(CPUX86State *env, uint32_t leaf, uint32_t sub,
-                   uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d)
-{
-    if (env->vmx && vmx_seam_ops && vmx_seam_ops->cpuid) {
-        vmx_seam_ops->cpuid(env, leaf, sub, a, b, c, d);
-    }
 }
 
 /* @val: counter plus offset, as TCG has it; scaling comes before the offset. */

@@ -221,10 +221,7 @@ typedef struct VmxSeamOps {
     void (*reset)(CPUX86State *env);
     /* SEAMCALL, TDCALL, SEAMRET, SEAMOPS; CPL and mode are not yet checked */
     void (*insn)(CPUX86State *env, int op, int len, uintptr_t ra);
-    bool (*rdmsr)(CPUX86State *env, uint32_t msr, uint64_t *val);
-    bool (*wrmsr)(CPUX86State *env, uint32_t msr, uint64_t val);    /* false: not ours */
-    void (*cpuid)(CPUX86State *env, uint32_t leaf, uint32_t sub,
-                  uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d);
+    bool (*rdmsr)(CPUX86State *env, uint32_t msr, uint64_t *val);   /* all read-only */
     uint64_t keyid_mask;        /* physical address bits that are a KeyID */
 } VmxSeamOps;
 extern const VmxSeamOps *vmx_seam_ops;
