@@ -26,6 +26,8 @@ vmx_insn|1|
 vmx_entry|1|
 vmx_exit|1|
 vmx_event|1|
+vmx_modes|1|
+vmx_smp|2|
 ept|1|
 apicv|2|
 seam_none|1|
@@ -35,6 +37,7 @@ seam_mng|2|$seam
 seam_mem|1|$seam
 seam_td|1|$seam
 seam_smp|2|$seam
+seam_ve|1|$seam
 "
 
 cflags="-std=gnu11 -Os -g -Wall -Wextra -Wno-unused-parameter -Werror -m64

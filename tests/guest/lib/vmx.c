@@ -115,7 +115,7 @@ static void write_control(u32 field, u32 want)
     vmwrite(field, vmx_adjust(field, want));
 }
 
-static void host_state(void)
+void vm_host_state(void)
 {
     PerCpu *cpu = this_cpu();
 
@@ -222,7 +222,7 @@ void vm_create(Vm *vm)
         panic("VMCLEAR or VMPTRLD fails");
     }
     control_state(vm);
-    host_state();
+    vm_host_state();
     guest_state(vm);
 }
 

@@ -120,6 +120,7 @@ _Static_assert(offsetof(Vm, launched) == 160, "as in vmx_run.S");
 #define VM_EXITED       0x2000u
 
 void vm_create(Vm *vm);                 /* VMCLEAR, VMPTRLD, all fields */
+void vm_host_state(void);               /* of the calling CPU, to the current VMCS */
 void vm_set_entry(Vm *vm, void (*fn)(void));
 /* VMLAUNCH or VMRESUME: VM_EXITED, or how the instruction failed. */
 u32 vm_enter(Vm *vm);
