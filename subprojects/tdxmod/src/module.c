@@ -204,6 +204,9 @@ TdxAction tdxmod_seamcall(TdxMod *m, unsigned lp, uint64_t gpr[16], TdxEnter *en
     }
     alone = row && (row->flags & LEAF_ALONE);
     if (!alone && !tdx_trylock(&m->inside_lock, LOCK_SHARED)) {
+        if (row) {
+            count(&m->host_stats[c.leaf], TDX_SYS_BUSY);
+        }
         gpr[TDX_RAX] = TDX_SYS_BUSY;
         return TDX_RETURN_TO_HOST;
     }

@@ -19,7 +19,9 @@ typedef struct Chaos {
     Machine *mc;
     uint64_t page[PAGES], region[REGIONS];
     uint64_t params;
+    bool no_sys;                /* only leaves that need READY */
     int answers;                /* atomic: successful calls */
+    int stop;                   /* atomic: threads end */
 } Chaos;
 
 /* Leaves with small numbers are drawn as they come; all others sometimes. */
@@ -144,6 +146,12 @@ static Regs likely(Chaos *k, GRand *r, unsigned leaf)
     return regs;
 }
 
+static bool ends_module(unsigned leaf)
+{
+    return leaf == TDH_SYS_SHUTDOWN || leaf == TDH_SYS_LP_SHUTDOWN ||
+           leaf == TDH_SYS_DISABLE;
+}
+
 static void random_call(Chaos *k, GRand *r, unsigned lp)
 {
     unsigned leaf = favourites[g_rand_int_range(r, 0, G_N_ELEMENTS(favourites))];
@@ -167,8 +175,8 @@ static void random_call(Chaos *k, GRand *r, unsigned lp)
         gpr[TDX_R9] = regs.r9;
     } else if (g_rand_boolean(r)) {
         leaf = g_rand_int_range(r, 1, 70);      /* VP.ENTER has its own tests */
-        if (leaf == TDH_SYS_SHUTDOWN || leaf == TDH_SYS_LP_SHUTDOWN ||
-            leaf == TDH_SYS_DISABLE) {
+        if (ends_module(leaf) || (k->no_sys && leaf >= TDH_SYS_KEY_CONFIG &&
+                                  leaf <= TDH_SYS_CONFIG)) {
             return;
         }
     }
@@ -292,6 +300,55 @@ static void test_threads(void)
     machine_free(k.mc);
 }
 
+static gpointer work_until_stopped(gpointer opaque)
+{
+    Worker *w = opaque;
+    g_autoptr(GRand) r = g_rand_new_with_seed(w->seed);
+
+    while (!g_atomic_int_get(&w->k->stop)) {
+        random_call(w->k, r, w->lp);
+    }
+    return NULL;
+}
+
+/* TDH.SYS.DISABLE while other LPs work: they are told, nothing of them is left. */
+static void test_disable(void)
+{
+    Chaos k;
+    Worker w[THREADS - 1];
+    GThread *t[THREADS - 1];
+    unsigned done = 0;
+
+    chaos_new(&k, THREADS);
+    k.mc->no_check = k.no_sys = true;
+    for (unsigned i = 0; i < G_N_ELEMENTS(w); i++) {
+        w[i] = (Worker){ &k, i, g_test_rand_int() };
+        t[i] = g_thread_new("lp", work_until_stopped, &w[i]);
+    }
+    while (done < 10) {
+        uint64_t status = CALL(k.mc, THREADS - 1, TDH_SYS_DISABLE);
+
+        if (status != TDX_SYS_BUSY) {
+            assert_status(status, TDX_SUCCESS);
+            g_assert_cmpuint(tdxmod_pages_in_use(k.mc->mod), ==, 0);
+            done++;
+            if (done < 10) {
+                machine_ready(k.mc);
+                g_usleep(2000);
+            }
+        }
+        g_thread_yield();
+    }
+    g_atomic_int_set(&k.stop, 1);
+    for (unsigned i = 0; i < G_N_ELEMENTS(w); i++) {
+        g_thread_join(t[i]);
+    }
+    k.mc->no_check = false;
+    machine_ready(k.mc);
+    g_assert_cmpuint(tdxmod_pages_in_use(k.mc->mod), ==, 0);
+    machine_free(k.mc);
+}
+
 /* RAM with the module's structures is overwritten between calls. */
 static void test_scribble(void)
 {
@@ -325,6 +382,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/random/one-lp", test_one_lp);
     g_test_add_func("/random/threads", test_threads);
+    g_test_add_func("/random/disable", test_disable);
     g_test_add_func("/random/scribble", test_scribble);
     return g_test_run();
 }
