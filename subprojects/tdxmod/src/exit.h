@@ -36,7 +36,7 @@ typedef struct GuestExit {
     /* Set by exit_to_host() and the like */
     bool to_host;
     uint64_t rax, rcx, rdx, r8, r9;     /* of TDH.VP.ENTER */
-    uint64_t vmcall_mask;       /* TDG.VP.VMCALL: registers passed; else 0 */
+    uint64_t vmcall_mask;       /* TDG.VP.VMCALL: GPRs 15:0, XMM 31:16; else 0 */
     bool tdvmcall;
 } GuestExit;
 

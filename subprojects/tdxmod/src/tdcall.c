@@ -2,7 +2,6 @@
 /* TDCALL: the table of the guest's leaves, and TDG.VP.VMCALL. */
 #include "tdg.h"
 
-#define VMCALL_XMM              0xffff0000ull   /* XMM0..15 */
 #define VMCALL_FORBIDDEN        0xffffffff00000013ull   /* RAX, RCX, RSP */
 #define VMCALL_RBP              (1ull << TDX_RBP)
 
@@ -18,9 +17,6 @@ static uint64_t tdg_vp_vmcall(TdxCall *c)
     }
     if (mask & forbidden) {
         return tdg_invalid(TDX_RCX);
-    }
-    if (mask & VMCALL_XMM) {
-        tdx_unimp(c->m, "TDG.VP.VMCALL: the host cannot answer in XMM registers");
     }
     x->tdvmcall = true;
     x->vmcall_mask = mask;
