@@ -207,19 +207,22 @@ static gpointer fault_worker(gpointer opaque)
     return NULL;
 }
 
-static void run_threads(Life *l, GThreadFunc f, Worker w[THREADS])
+/* Sum of what the threads return. */
+static size_t run_threads(Life *l, GThreadFunc f, Worker w[THREADS])
 {
     GThread *t[THREADS];
+    size_t sum = 0;
 
     l->mc->no_check = true;
     for (unsigned i = 0; i < THREADS; i++) {
         t[i] = g_thread_new("lp", f, &w[i]);
     }
     for (unsigned i = 0; i < THREADS; i++) {
-        g_thread_join(t[i]);
+        sum += GPOINTER_TO_SIZE(g_thread_join(t[i]));
     }
     l->mc->no_check = false;
     machine_check(l->mc);
+    return sum;
 }
 
 static void test_threads_memory(void)
@@ -331,6 +334,118 @@ static void test_threads_enter(void)
     machine_free(mc);
 }
 
+/*
+ * What TLB tracking is for.  vCPUs keep a translation until they are told to
+ * flush, also over exits; the host writes to a page as soon as TDH.MEM.PAGE.
+ * REMOVE gave it back.  No vCPU inside may ever see that.
+ */
+#define TLB_GPA         THREAD_GPA(0)
+#define HOST_DATA       0xdeadull
+
+static bool cache_translation(Life *l, uint64_t *hpa)
+{
+    TdxCall c = { .m = l->mc->mod, .guest = true };
+    Td td = { .pa = l->tdr, .tdr = life_tdr(l), .tdcs = life_tdcs(l) };
+    SeptWalk w;
+    bool mapped;
+
+    if (td_lock_sept(&td, LOCK_SHARED)) {
+        return false;
+    }
+    mapped = sept_translate(c.m, &td, TLB_GPA, hpa, &w);
+    td_unlock(&c, &td);
+    return mapped;
+}
+
+static void zap_while_running(Worker *w)
+{
+    Machine *mc = w->l->mc;
+    uint64_t *word = machine_ptr(mc, w->page, 8);
+    uint64_t st;
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        do {
+            st = CALL(mc, 0, TDH_MEM_PAGE_AUG, .rcx = TLB_GPA, .rdx = w->l->tdr,
+                      .r8 = w->page);
+        } while (st == OPERAND(TDX_OPERAND_BUSY, SEPT_TREE));
+        assert_status(st, TDX_SUCCESS);
+        while (!life_accept(w->l, TLB_GPA, TDX_4K)) {
+        }
+        g_usleep(20);
+        do {
+            st = CALL(mc, 0, TDH_MEM_RANGE_BLOCK, .rcx = TLB_GPA, .rdx = w->l->tdr);
+        } while (st == OPERAND(TDX_OPERAND_BUSY, SEPT_TREE));
+        assert_status(st, TDX_SUCCESS);
+        do {
+            st = CALL(mc, 0, TDH_MEM_TRACK, .rcx = w->l->tdr);
+        } while (st == OPERAND(TDX_OPERAND_BUSY, TD_EPOCH) ||
+                 st == TDX_PREVIOUS_TLB_EPOCH_BUSY);
+        assert_status(st, TDX_SUCCESS);
+        do {
+            st = CALL(mc, 0, TDH_MEM_PAGE_REMOVE, .rcx = TLB_GPA, .rdx = w->l->tdr);
+        } while (st == OPERAND(TDX_TLB_TRACKING_NOT_DONE, RCX));
+        assert_status(st, TDX_SUCCESS);
+        __atomic_store_n(word, HOST_DATA, __ATOMIC_SEQ_CST);
+    }
+    __atomic_store_n(w->stop, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Returns how often the vCPU used its translation. */
+static gpointer tlb_worker(gpointer opaque)
+{
+    Worker *w = opaque;
+    Machine *mc = w->l->mc;
+    uint64_t hpa = 0;
+    size_t used = 0;
+    bool cached = false;
+
+    if (w->lp == 0) {
+        zap_while_running(w);
+        return NULL;
+    }
+    while (!__atomic_load_n(w->stop, __ATOMIC_SEQ_CST)) {
+        uint64_t gpr[16] = { [TDX_RAX] = TDH_VP_ENTER };
+        TdxEnter enter;
+
+        gpr[TDX_RCX] = w->l->vcpu[w->lp].tdvpr;
+        if (tdxmod_seamcall(mc->mod, w->lp, gpr, &enter) != TDX_ENTER_TD) {
+            assert_status(gpr[TDX_RAX], OPERAND(TDX_OPERAND_BUSY, TD_EPOCH));
+            continue;
+        }
+        cached = cached && !enter.flush;
+        for (unsigned i = 0; i < 500; i++) {
+            cached = cached || cache_translation(w->l, &hpa);
+            if (cached) {
+                uint64_t *word = machine_ptr(mc, hpa, 8);
+
+                g_assert_cmphex(__atomic_load_n(word, __ATOMIC_SEQ_CST), !=, HOST_DATA);
+                used++;
+            }
+        }
+        vp_run_end(mc->mod, w->lp);
+    }
+    return GSIZE_TO_POINTER(used);
+}
+
+static void test_threads_tlb(void)
+{
+    Machine *mc = ready(THREADS, 1);
+    Worker w[THREADS];
+    int stop = 0;
+    Life l;
+
+    life_build(&l, mc, LIFE_HKID);
+    for (unsigned i = 0; i < THREADS; i++) {
+        life_add_vcpu(&l, i);
+        w[i] = (Worker){ &l, i, machine_page(mc), &stop };
+    }
+    life_finalize(&l);
+    life_sept(&l, TLB_GPA, TDX_4K);
+    g_assert_cmpuint(run_threads(&l, tlb_worker, w), >, 0);
+    life_destroy(&l);
+    machine_free(mc);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -341,5 +456,6 @@ int main(int argc, char **argv)
     g_test_add_func("/life/threads-memory", test_threads_memory);
     g_test_add_func("/life/threads-no-spurious-busy", test_threads_no_spurious_busy);
     g_test_add_func("/life/threads-enter", test_threads_enter);
+    g_test_add_func("/life/threads-tlb", test_threads_tlb);
     return g_test_run();
 }
