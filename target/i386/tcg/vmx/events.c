@@ -272,19 +272,40 @@ void vmx_update_pending(CPUX86State *env)
 
 /* --- preemption timer --------------------------------------------------- */
 
+/* Clock and ticks of one moment: of a few tries, the least disturbed one. */
+static int64_t clock_with_ticks(uint64_t *ticks)
+{
+    uint64_t best = UINT64_MAX;
+    int64_t clock = 0;
+
+    for (int i = 0; i < 8; i++) {
+        uint64_t before = cpu_get_host_ticks();
+        int64_t now = get_clock();
+        uint64_t width = cpu_get_host_ticks() - before;
+
+        if (width < best) {
+            best = width;
+            clock = now;
+            *ticks = before + width / 2;
+        }
+    }
+    return clock;
+}
+
 /* TCG's TSC is the host's tick counter, whose rate only time tells. */
 uint64_t vmx_tsc_hz(void)
 {
     static uint64_t hz;
+    uint64_t c0, c1;
+    int64_t t0, t1;
 
     if (!qatomic_read(&hz)) {
-        int64_t t0 = get_clock(), c0 = cpu_get_host_ticks(), t1;
-
-        do {
-            t1 = get_clock();
-        } while (t1 - t0 < 20 * SCALE_MS);
-        qatomic_set(&hz, muldiv64(cpu_get_host_ticks() - c0,
-                                  NANOSECONDS_PER_SECOND, t1 - t0));
+        t0 = clock_with_ticks(&c0);
+        while (get_clock() - t0 < 4 * SCALE_MS) {
+            ;
+        }
+        t1 = clock_with_ticks(&c1);
+        qatomic_set(&hz, (c1 - c0) * NANOSECONDS_PER_SECOND / (t1 - t0));
     }
     return qatomic_read(&hz);
 }
