@@ -17,6 +17,7 @@ from .ui import Failure, Step, locked
 
 PREFERRED = '7.3'       # the kernel that the tests are written for
 OLDEST = (7, 2)
+RECIPE = b'2'           # changes when the way a kernel is built does
 ARTEFACTS = ('bzImage', 'vmlinux', 'System.map', 'config')
 
 
@@ -111,7 +112,7 @@ def build(version: Optional[str] = None, source: Optional[Path] = None,
     if source:
         return _build_own(source.absolute(), series)
     download = fetch(version)
-    key = _hash([download.name.encode(), paths.KERNEL_CONFIG.read_bytes(),
+    key = _hash([RECIPE, download.name.encode(), paths.KERNEL_CONFIG.read_bytes(),
                  *(p.read_bytes() for p in series)])
     done = paths.KERNELS / f'{download.name}-{key}'
     if (done / 'bzImage').is_file():
@@ -155,7 +156,7 @@ def _apply(tree: Path, series: List[Path]) -> None:
 def _make(tree: Path, obj: Path, base: Path) -> None:
     obj.mkdir(parents=True, exist_ok=True)
     env = qemu.ccache_env(base)
-    env.update(KBUILD_BUILD_USER='tdxemu', KBUILD_BUILD_HOST='tdxemu')
+    env.update(KBUILD_BUILD_USER='build', KBUILD_BUILD_HOST='l1')
     cc = 'ccache gcc' if shutil.which('ccache') else 'gcc'
     make = ['make', '-C', tree, f'O={obj}', f'CC={cc}', 'HOSTCC=gcc', f'-j{qemu.jobs()}']
     with Step('configuring Linux', 'linux-config', '30 s') as step:

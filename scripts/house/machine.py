@@ -44,6 +44,14 @@ BAD_LINES = re.compile(
     r'WARNING: |\bBUG: |kernel BUG at|Oops: |Kernel panic|SEAMCALL .*fail|rcu: INFO|'
     r'general protection fault|soft lockup|unchecked MSR access')
 
+# Which option of ours an emulator's complaint is about.
+OPTION_OF = (
+    (r'physical address bits', '--cpu phys-bits'),
+    (r'tdx-module|keyids', '--module'),
+    (r'cannot set up guest memory|Invalid RAM size', '--mem'),
+    (r'tdx-x86_64-cpu', '--cpu'),
+)
+
 
 @dataclass
 class Options:
@@ -340,7 +348,7 @@ class L1:
         refusal = self.refusal()
         if refusal:
             return refusal
-        return 'L1 ended before the command did'
+        return 'L1 ended before the command did: it powered off, reset or crashed'
 
     def refusal(self) -> Optional[str]:
         """What the emulator said when it did not even start."""
@@ -350,8 +358,12 @@ class L1:
         if not lines:
             return (f'the emulator died with status {self.process.returncode}'
                     + (' before L1 started' if not self.dmesg() else ''))
-        text = re.sub(r'^\S*qemu-system-x86_64: ', '', lines[-1])
-        return f'the emulator refused the machine: {text.rstrip(".")}'
+        text = re.sub(r'^\S*qemu-system-x86_64: ', '', lines[-1]).rstrip('.')
+        for pattern, option in OPTION_OF:
+            if re.search(pattern, text):
+                text = f'{option}: {text}'
+                break
+        return f'the emulator refused the machine: {text}'
 
 
 def _copy_out(sock: socket.socket, sink: Optional[BinaryIO]) -> None:

@@ -132,37 +132,44 @@ def report(name: str, tally: Tally, seconds: float, log: Path) -> None:
 
 # --- the suites -------------------------------------------------------------------
 
-def unit() -> Tally:
+def unit(only: List[str]) -> Tally:
     tally = Tally()
     for script in sorted(paths.ROOT.glob('subprojects/*/tests/run.sh')):
-        tally.add(run_program(f'unit/{script.parts[-3]}', [script], 900))
+        tally.add(run_program(f'unit/{script.parts[-3]}', [script, *only], 1200))
     return tally
 
 
-def guest() -> Tally:
+def guest(only: List[str]) -> Tally:
     script = paths.ROOT / 'tests/guest/run.sh'
-    if not script.exists():
-        return Tally()
-    return run_program('guest', [script, paths.QEMU, paths.FIRMWARE], 900)
+    return run_program('guest', [script, paths.QEMU, paths.FIRMWARE, *only], 900)
 
 
-def linux() -> Tally:
+def _chosen(pattern: str, only: List[str]) -> List[Path]:
+    scripts = sorted(paths.ROOT.glob(pattern))
+    stems = [s.stem for s in scripts]
+    for name in only:
+        if name not in stems:
+            raise Failure(f'there is no test {name}; there are {", ".join(stems)}')
+    return [s for s in scripts if not only or s.stem in only]
+
+
+def linux(only: List[str]) -> Tally:
     tally = Tally()
-    for script in sorted((paths.LINUX_TESTS / 'scenarios').glob('*.sh')):
+    for script in _chosen('tests/linux/scenarios/*.sh', only):
         wish = wishes(script)
         for words in wish.machines:
             tally.add(Scenario(script, words, wish.timeout).run())
     return tally
 
 
-def functional() -> Tally:
+def functional(only: List[str]) -> Tally:
     tally = Tally()
-    for script in sorted(paths.ROOT.glob('tests/functional/*.py')):
+    for script in _chosen('tests/functional/*.py', only):
         tally.add(run_program(f'functional/{script.stem}', [script], 600))
     return tally
 
 
-SUITES: Dict[str, Callable[[], Tally]] = {
+SUITES: Dict[str, Callable[[List[str]], Tally]] = {
     'unit': unit, 'guest': guest, 'linux': linux, 'functional': functional,
 }
 
@@ -281,19 +288,30 @@ class Scenario:
 
 # --- all of it ------------------------------------------------------------------------
 
+def _selection(names: List[str]) -> Dict[str, List[str]]:
+    """The suites to run and the tests of each; no test means all of them."""
+    selection: Dict[str, List[str]] = {}
+    for name in names or SUITES:
+        suite, _, test = name.partition('/')
+        if suite not in SUITES:
+            raise Failure(f'there is no suite {suite}; there are {", ".join(SUITES)}')
+        selection.setdefault(suite, [])
+        if test:
+            selection[suite].append(test)
+    return selection
+
+
 def validate(names: List[str]) -> None:
-    for name in names:
-        if name not in SUITES:
-            raise Failure(f'there is no suite {name}; there are {", ".join(SUITES)}')
+    _selection(names)
 
 
 def run(names: List[str]) -> int:
     """Run the suites; the last line printed is the sum."""
     total = Tally()
-    for name in names or SUITES:
+    for name, only in _selection(names).items():
         say(f'== {name}')
         try:
-            total.add(SUITES[name]())
+            total.add(SUITES[name](only))
         except Failure as e:
             print(f'not ok {name}: {e}', flush=True)
             total.fail(str(e))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the user sees: one line for each long step, one sentence for each error.
 
-A Step runs commands with their output in a log file. On a terminal its line counts
-the seconds and shows ninja's or make's progress; elsewhere it prints one line when
-it starts and one when it ends.
+A Step runs commands with their output in a log file. What takes less than SHOW_AFTER
+seconds is not worth a line. On a terminal the line counts the seconds and shows ninja's
+progress; elsewhere there is one line when it starts and one when it ends.
 """
 import contextlib
 import fcntl
@@ -38,6 +38,9 @@ def duration(seconds: float) -> str:
     return f'{int(seconds) // 60} min {int(seconds) % 60:02d} s'
 
 
+SHOW_AFTER = 2.0
+
+
 class Step:
     """One long step of the set-up: a title, a log file and a running clock.
 
@@ -54,28 +57,33 @@ class Step:
         self.detail = ''
         self._start = time.monotonic()
         self._done = threading.Event()
-        self._ticker: Optional[threading.Thread] = None
+        self._ticker = threading.Thread(target=self._tick, daemon=True)
+        self._shown = False
 
     def __enter__(self) -> 'Step':
         self.log.write_text('')
         self._start = time.monotonic()
-        if sys.stderr.isatty():
-            self._ticker = threading.Thread(target=self._tick, daemon=True)
-            self._ticker.start()
-        else:
-            usual = f' (usually {self.expect})' if self.expect else ''
-            say(f'  .. {self.title}{usual}')
+        self._ticker.start()
         return self
 
-    def __exit__(self, kind, exc, _tb) -> None:
+    def __exit__(self, kind, _exc, _tb) -> None:
         self._done.set()
-        if self._ticker:
-            self._ticker.join()
+        self._ticker.join()
+        if self._shown and sys.stderr.isatty():
             sys.stderr.write('\r\033[K')
-        mark = '  ok' if kind is None else '  !!'
-        say(f'{mark} {self.title}: {duration(time.monotonic() - self._start)}')
+        if kind:
+            say(f'  !! {self.title}: {duration(time.monotonic() - self._start)}')
+        elif self._shown:
+            say(f'  ok {self.title}: {duration(time.monotonic() - self._start)}')
 
     def _tick(self) -> None:
+        if self._done.wait(SHOW_AFTER):
+            return
+        self._shown = True
+        if not sys.stderr.isatty():
+            usual = f' (usually {self.expect})' if self.expect else ''
+            say(f'  .. {self.title}{usual}')
+            return
         while not self._done.wait(0.5):
             line = f'  .. {self.title}: {duration(time.monotonic() - self._start)}'
             if self.expect:
