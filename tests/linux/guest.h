@@ -42,6 +42,7 @@ typedef uint64_t u64;
 #define MSR_KERNEL_GS_BASE  0xc0000102
 
 #define X86_VEC_DE  0
+#define X86_VEC_NMI 2
 #define X86_VEC_BP  3
 #define X86_VEC_UD  6
 #define X86_VEC_DF  8

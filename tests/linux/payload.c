@@ -251,6 +251,9 @@ static void die_on_request(unsigned mode)
 
         __asm__ volatile("lidt %0; ud2" : : "m"(none));
     }
+    if (mode == TD_MODE_UNACCEPTED) {
+        *(volatile u64 *)TD_ACCEPT_GPA = 1;
+    }
 }
 
 /* Called by payload_entry.S on every vCPU, in 64-bit mode on its own stack. */

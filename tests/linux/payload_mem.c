@@ -156,10 +156,22 @@ static void test_map_range(void)
     check(page_is(TD_MAP_RANGE, 0), "MapGPA: a page of the range reads as zeros");
 }
 
+/* KVM tells user space of an access that does not fit the page's attribute: it converts. */
+static void test_implicit(void)
+{
+    u64 gpa = TD_IMPLICIT_PAGE;
+
+    page_fill(SHARED_VA(gpa), 0x1234);
+    check(page_is(SHARED_VA(gpa), 0x1234), "implicit conversion to shared");
+    check_eq(accept_page(gpa, 0), 0, "implicit conversion to private by accepting");
+    check(page_is(gpa, 0), "implicit conversion to private: zeros");
+}
+
 void test_map_gpa(void)
 {
     test_map_page();
     test_map_range();
+    test_implicit();
     check_eq(vmcall(TDVMCALL_MAP_GPA, TD_MAP_PAGE + 0x800, PAGE_4K, 0, 0, NULL),
              TDVMCALL_ALIGN_ERROR, "MapGPA: misaligned GPA is refused");
     check_eq(vmcall(TDVMCALL_MAP_GPA, TD_MAP_PAGE, 0, 0, 0, NULL),

@@ -110,12 +110,34 @@ static void test_notify(void)
     check_eq(rdmsr(MSR_X2APIC_ID), this_cpu()->index, "x2APIC id of the first vCPU");
 }
 
+static void wait_nmis(u32 count)
+{
+    for (u64 end = rdtsc() + (1ull << 34);
+         this_cpu()->irqs[X86_VEC_NMI] < count && rdtsc() < end;) {
+        cpu_relax();
+    }
+}
+
+/* NMIs come with interrupts off; a second one, asked for in between, is not lost. */
+static void test_nmi(void)
+{
+    struct percpu *cpu = this_cpu();
+
+    port_out32(TD_PORT_NMI, 0);
+    wait_nmis(1);
+    check_eq(cpu->irqs[X86_VEC_NMI], 1, "NMI: injected by the host");
+    port_out32(TD_PORT_NMI, 0);
+    wait_nmis(2);
+    check_eq(cpu->irqs[X86_VEC_NMI], 2, "NMI: IRET has unblocked the next one");
+}
+
 void test_interrupts(void)
 {
     apic_enable();
     test_timer();
     test_self_ipi();
     test_notify();
+    test_nmi();
 }
 
 static u32 ap_check_all(unsigned index)

@@ -177,6 +177,10 @@ bool guest_trap(struct trap_frame *f)
     struct td_regs ve = { 0 };
     u32 reason;
 
+    if (f->vector == X86_VEC_NMI) {
+        cpu->irqs[X86_VEC_NMI]++;
+        return true;
+    }
     if (f->vector != X86_VEC_VE || tdcall(TDG_VP_VEINFO_GET, &ve)) {
         return false;
     }

@@ -22,6 +22,7 @@
 #define TD_MAP_PAGE         0x180000    /* the one page that MapGPA converts both ways */
 #define TD_MAP_RANGE        0x600000    /* a larger range: KVM cuts MapGPA at 2 MiB */
 #define TD_MAP_RANGE_SIZE   0x400000
+#define TD_IMPLICIT_PAGE    0xa80000    /* converted without MapGPA: by its first use */
 #define TD_AP_PAGES         0xb00000    /* pages that the vCPUs accept concurrently */
 #define TD_AP_PAGES_EACH    16
 #define TD_MMIO_GPA         0xe0000000  /* no memory slot here */
@@ -34,6 +35,7 @@
 #define TD_PORT_REPORT_GPA  0x518       /* out 32: shared page that holds the report too */
 #define TD_PORT_RING        0x51c       /* out 32: inject the SetupEventNotify vector */
 #define TD_PORT_ALIVE       0x520       /* out 32: a --hold payload has got this far */
+#define TD_PORT_NMI         0x524       /* out 32: inject an NMI into that vCPU */
 #define TD_PORT_STAT        0x540       /* out 32: counter, at 4 * enum td_stat */
 
 #ifndef __ASSEMBLER__
@@ -59,6 +61,7 @@ enum td_stat {
 #define TD_MODE_HOLD        1   /* all checks, then work until killed */
 #define TD_MODE_FATAL       2   /* ReportFatalError at once */
 #define TD_MODE_TRIPLE      3   /* triple fault at once */
+#define TD_MODE_UNACCEPTED  4   /* uses a page without accepting it; KVM then ends the TD */
 
 #define TD_FATAL_CODE       0x42
 /* RTMR[2] is extended with 48 bytes 0, 3, 6, ...; REPORTDATA is 64 bytes 255, 254, ... */

@@ -92,6 +92,11 @@ static void port_out(struct td *td, unsigned port, unsigned size, uint32_t v)
     case TD_PORT_RING:
         ring(td);
         break;
+    case TD_PORT_NMI:
+        if (v >= td->opt->vcpus || ioctl(td->vcpu[v].fd, KVM_NMI, 0)) {
+            td_check(td, false, "KVM_NMI: %s", strerror(errno));
+        }
+        break;
     case TD_PORT_ALIVE:
         td_say(td, "running");
         break;
@@ -216,6 +221,7 @@ static bool handle_memory_fault(struct td *td, struct kvm_run *run)
 {
     struct tdx_uapi_memory_fault *f = memory_of_exit(run);
 
+    td->memory_faults += run->exit_reason == KVM_EXIT_MEMORY_FAULT;
     return run->exit_reason == KVM_EXIT_MEMORY_FAULT &&
            td_convert(td, f->gpa, f->size, f->flags & KVM_MEMORY_EXIT_FLAG_PRIVATE);
 }
@@ -231,7 +237,10 @@ static void run_once(struct td *td, struct td_vcpu *v)
     if (!err) {
         handle_exit(td, v);
     } else if (err != EFAULT || !handle_memory_fault(td, v->run)) {
-        td_check(td, false, "vCPU %u: KVM_RUN: %s", v->index, strerror(err));
+        if (td->opt->mode != TD_MODE_UNACCEPTED) {
+            td_check(td, false, "vCPU %u: KVM_RUN: %s", v->index, strerror(err));
+        }
+        td->error = err;
         end_td(td, TD_END_ERROR);
     }
     pthread_mutex_unlock(&td->lock);

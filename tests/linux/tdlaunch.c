@@ -26,11 +26,14 @@ static const char usage[] =
     "  --accept MB      memory to accept besides the first 2 MiB, default 2\n"
     "  --tds N          that many TDs at once, each in its own process\n"
     "  --cycles N       create, run and destroy N times in a row\n"
-    "  --mode MODE      test, hold (until killed), fatal, triple; default test\n"
+    "  --mode MODE      test, hold (until killed), fatal, triple, unaccepted; default test\n"
     "  --hold           the same as --mode hold\n"
     "  --timeout S      a TD that runs longer has failed, default 120\n"
     "  --quiet          only failures and the summary of each TD\n"
     "  --json           a line of JSON for each TD\n";
+
+/* By TD_MODE_*. */
+static const char *const modes[] = { "test", "hold", "fatal", "triple", "unaccepted" };
 
 static void print_line(struct td *td, const char *head, const char *fmt, va_list ap)
 {
@@ -109,6 +112,7 @@ static void check_end(struct td *td)
     static const enum td_end wanted[] = {
         [TD_MODE_TEST] = TD_END_EXIT, [TD_MODE_HOLD] = TD_END_EXIT,
         [TD_MODE_FATAL] = TD_END_FATAL, [TD_MODE_TRIPLE] = TD_END_SHUTDOWN,
+        [TD_MODE_UNACCEPTED] = TD_END_ERROR,
     };
     int end = atomic_load(&td->end);
 
@@ -117,9 +121,14 @@ static void check_end(struct td *td)
         td_check(td, td->exit_code == TD_FATAL_CODE, "ReportFatalError: code %#x",
                  td->exit_code);
     }
+    if (td->opt->mode == TD_MODE_UNACCEPTED) {
+        td_check(td, td->error == EIO, "use of a page not accepted: KVM_RUN: %s",
+                 strerror(td->error));
+    }
     if (end != TD_END_EXIT) {
         return;
     }
+    td_check(td, td->memory_faults == 2, "%u implicit conversions", td->memory_faults);
     td_check(td, td->exit_code == 0, "the payload counted %u failures", td->exit_code);
     td_check(td, td->stat[TD_STAT_VCPUS] == td->opt->vcpus, "%u of %u vCPUs came up",
              td->stat[TD_STAT_VCPUS], td->opt->vcpus);
@@ -130,8 +139,6 @@ static void check_end(struct td *td)
 
 static void print_summary(struct td *td)
 {
-    static const char *const modes[] = { "test", "hold", "fatal", "triple" };
-
     if (td->opt->json) {
         printf("{\"td\": \"%s\", \"mode\": \"%s\", \"vcpus\": %u, \"added\": %llu, "
                "\"accepted\": %u, \"ve\": %u, \"interrupts\": %u, \"checks\": %u, "
@@ -224,14 +231,12 @@ static unsigned number(const char *option, const char *text, unsigned min, unsig
 
 static unsigned mode_number(const char *text)
 {
-    static const char *const modes[] = { "test", "hold", "fatal", "triple" };
-
     for (unsigned i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
         if (!strcmp(text, modes[i])) {
             return i;
         }
     }
-    fprintf(stderr, "tdlaunch: --mode is one of test, hold, fatal, triple\n");
+    fprintf(stderr, "tdlaunch: --mode is one of test, hold, fatal, triple, unaccepted\n");
     exit(1);
 }
 

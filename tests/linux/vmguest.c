@@ -77,8 +77,8 @@ static void test_mmio(void)
 
 bool guest_trap(struct trap_frame *f)
 {
-    if (f->vector == 2) {
-        this_cpu()->irqs[2]++;
+    if (f->vector == X86_VEC_NMI) {
+        this_cpu()->irqs[X86_VEC_NMI]++;
         return true;
     }
     return f->vector == X86_VEC_PF && page_fault(f);
