@@ -7,6 +7,7 @@
 #   GUEST_TIMEOUT   seconds for one test (20)
 #   GUEST_CPU       CPU model (tdx)
 #   GUEST_ARGS      further arguments for the emulator
+#   GUEST_CFLAGS    further compiler flags, e.g. -DROUNDS=100000 -DSEED=7 (fuzz)
 set -u
 
 [ $# -ge 2 ] || { echo "usage: $0 QEMU FIRMWARE_DIR [TEST...]" >&2; exit 2; }
@@ -38,12 +39,14 @@ seam_mem|1|$seam
 seam_td|1|$seam
 seam_smp|2|$seam
 seam_ve|1|$seam
+vmx_fuzz|1|
+seam_fuzz|2|$seam
 "
 
 cflags="-std=gnu11 -Os -g -Wall -Wextra -Wno-unused-parameter -Werror -m64
   -ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables
   -fcf-protection=none -fno-strict-aliasing -mno-red-zone -mgeneral-regs-only
-  -fno-tree-loop-distribute-patterns -Wno-array-bounds -I$here/lib -I$here/../../include"
+  -fno-tree-loop-distribute-patterns -Wno-array-bounds -I$here/lib -I$here/../../include ${GUEST_CFLAGS:-}"
 
 build_lib()
 {
