@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Builds what runs inside L1 Linux: tdlaunch and its payload, vmtest and its guest, sha384check.
+# Builds what runs inside L1: tdlaunch and its payload, vmtest and its guest, sha384check.
 # usage: tests/linux/build.sh OUTDIR      (CC, LD, OBJCOPY may be set)
 set -eu
 
@@ -19,9 +19,9 @@ trap 'rm -rf "$tmp"' EXIT
 
 host_flags="-O2 -g -std=gnu11 -Wall -Wextra -Werror -static -pthread"
 # The payload lies between 2 and 4 GiB: code must be independent of its address.
-guest_flags="-m64 -O2 -std=gnu11 -Wall -Wextra -Werror -ffreestanding -fpie -fvisibility=hidden
-    -mgeneral-regs-only -mno-red-zone -fno-stack-protector -fcf-protection=none
-    -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns"
+guest_flags="-m64 -O2 -std=gnu11 -Wall -Wextra -Werror -ffreestanding -fpie
+    -fvisibility=hidden -mgeneral-regs-only -mno-red-zone -fno-stack-protector
+    -fcf-protection=none -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns"
 
 host() {        # host PROGRAM SOURCE...
     program=$1
@@ -50,10 +50,10 @@ flat() {        # flat IMAGE LINKER-SCRIPT SOURCE...
 host tdlaunch tdlaunch.c td_vm.c td_run.c td_measure.c sha384.c
 host vmtest vmtest.c
 host sha384check sha384check.c sha384.c
-flat payload payload.ld payload_entry.S payload.c payload_ve.c payload_mem.c payload_smp.c \
-    payload_attest.c guest_lib.c guest_trap.S
-flat vmguest vmguest.ld vmguest_entry.S vmguest.c vmguest_cpu.c vmguest_mem.c vmguest_irq.c \
-    guest_lib.c guest_trap.S
+flat payload payload.ld payload_entry.S payload.c payload_ve.c payload_mem.c \
+    payload_smp.c payload_attest.c guest_lib.c guest_trap.S
+flat vmguest vmguest.ld vmguest_entry.S vmguest.c vmguest_cpu.c vmguest_mem.c \
+    vmguest_irq.c guest_lib.c guest_trap.S
 [ "$(wc -c < "$out/payload.bin")" -eq 131072 ] || {
     echo "$0: payload.bin is not 128 KiB long" >&2
     exit 1

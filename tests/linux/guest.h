@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Freestanding helpers for code that runs in a guest (TD payload and nested VM): instructions,
- * per-CPU data, traps, console, checks. Included by C and by assembly.
+ * Freestanding helpers for code that runs in a guest (TD payload and nested VM):
+ * instructions, per-CPU data, traps, console, checks. Included by C and by assembly.
  */
 #ifndef TESTS_LINUX_GUEST_H
 #define TESTS_LINUX_GUEST_H
@@ -204,7 +204,10 @@ static inline void irq_disable(void)
     __asm__ volatile("cli" : : : "memory");
 }
 
-/* Interrupts on and wait for one; no window between the two. Interrupts are off after it. */
+/*
+ * Interrupts on and wait for one; no window between the two. Interrupts are off after
+ * it.
+ */
 static inline void safe_halt(void)
 {
     __asm__ volatile("sti; hlt; cli" : : : "memory");

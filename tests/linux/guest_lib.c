@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Console, checks, memory functions, per-CPU data and the common trap handler of a guest. */
+/*
+ * Console, checks, memory functions, per-CPU data and the common trap handler of a
+ * guest.
+ */
 #include "guest.h"
 #include "td_proto.h"
 
@@ -100,8 +103,8 @@ struct percpu *percpu_of(unsigned index)
 }
 
 /*
- * Waits with interrupts enabled until @cpu has taken @count interrupts of @vector, for at most
- * about 2^34 TSC ticks. Returns false on time-out.
+ * Waits with interrupts enabled until @cpu has taken @count interrupts of @vector, for
+ * at most about 2^34 TSC ticks. Returns false on time-out.
  */
 bool wait_irqs(struct percpu *cpu, unsigned vector, u32 count)
 {
@@ -154,6 +157,6 @@ void trap(struct trap_frame *f)
     cpu->trap_error = f->error;
     cpu->trap_cr2 = read_cr2();
     f->rip = cpu->fixup;
-    f->rflags &= ~0x100ull;     /* a single step ends here */
+    f->rflags &= ~0x100ull; /* a single step ends here */
     cpu->fixup = 0;
 }

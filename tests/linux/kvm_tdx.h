@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Numbers and layouts of KVM's user interface for TDs that the distribution's <linux/kvm.h> may
- * be too old to have: VM type, guest_memfd, memory attributes, KVM_MEMORY_ENCRYPT_OP of TDX and
- * the exits. The names of structures are ours (tdx_uapi_*), so that newer headers do not clash.
+ * Numbers and layouts of KVM's user interface for TDs that the distribution's
+ * <linux/kvm.h> may be too old to have: VM type, guest_memfd, memory attributes,
+ * KVM_MEMORY_ENCRYPT_OP of TDX and the exits. The names of structures are ours
+ * (tdx_uapi_*), so that newer headers do not clash.
  */
 #ifndef TESTS_LINUX_KVM_TDX_H
 #define TESTS_LINUX_KVM_TDX_H

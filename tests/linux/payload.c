@@ -14,7 +14,8 @@ static void test_boot_state(void)
     check_eq(b->rsi, 0, "reset: RSI is the vCPU index");
     check(!b->rax && !b->rdi && !b->rbp && !b->rsp, "reset: RAX, RDI, RBP, RSP are 0");
     check_eq((u32)b->r8, (u32)b->rcx, "reset: R8 equals RCX");
-    check_eq(b->cr0 & ~0x10ull, 0x21, "reset: CR0, besides ET, which a processor hardwires");
+    check_eq(b->cr0 & ~0x10ull, 0x21,
+             "reset: CR0, besides ET, which a processor hardwires");
     check_eq(b->cr4, 0x40, "reset: CR4 as the guest reads it");
     check_eq(b->eflags, 0x2, "reset: EFLAGS");
     check_eq(b->cs, 0, "reset: CS selector");
@@ -39,7 +40,8 @@ static void test_info(unsigned vcpus)
     check_eq(tdcall(TDG_VM_WR, &r), 0, "VM.WR: NOTIFY_ENABLES = 0");
     r = (struct td_regs) { .rdx = TD_FIELD_CONFIG_FLAGS };
     check_eq(tdcall(TDG_VM_RD, &r), 0, "VM.RD: CONFIG_FLAGS");
-    check_eq(r.r8 & 5, 4 | (gpaw == 52), "VM.RD: CONFIG_FLAGS has NO_RBP_MOD and the GPA width");
+    check_eq(r.r8 & 5, 4 | (gpaw == 52),
+             "VM.RD: CONFIG_FLAGS has NO_RBP_MOD and the GPA width");
     r = (struct td_regs) { .rdx = TD_FIELD_TOPOLOGY_CONFIGURED };
     check_eq(tdcall(TDG_VM_RD, &r), 0, "VM.RD: TOPOLOGY_ENUM_CONFIGURED");
 }
@@ -92,11 +94,13 @@ static void test_msr(void)
     check_eq(rdmsr(MSR_LSTAR), 0xffff800012345678, "MSR LSTAR: keeps its value");
     wrmsr(MSR_KERNEL_GS_BASE, 0x7654321);
     check_eq(rdmsr(MSR_KERNEL_GS_BASE), 0x7654321, "MSR KERNEL_GS_BASE: keeps its value");
-    check_eq(wrmsr_try(MSR_LSTAR, 1ull << 63), X86_VEC_GP, "MSR LSTAR: not canonical is #GP");
+    check_eq(wrmsr_try(MSR_LSTAR, 1ull << 63), X86_VEC_GP,
+             "MSR LSTAR: not canonical is #GP");
     check(cpu->ve_count[EXIT_RDMSR] == rd && cpu->ve_count[EXIT_WRMSR] == wr,
           "MSR: native ones take no #VE");
 
-    check_eq(rdmsr(MSR_APIC_BASE) & ~0x100ull, 0xfee00c00, "MSR APIC_BASE: x2APIC, by the host");
+    check_eq(rdmsr(MSR_APIC_BASE) & ~0x100ull, 0xfee00c00,
+             "MSR APIC_BASE: x2APIC, by the host");
     check_eq(cpu->ve_count[EXIT_RDMSR], rd + 1, "MSR APIC_BASE: #VE");
     wrmsr(MSR_X2APIC_LVTT, 0x10000);
     check_eq(cpu->ve_count[EXIT_WRMSR], wr + 1, "MSR LVT timer: write is a #VE");
@@ -104,7 +108,8 @@ static void test_msr(void)
     check_eq(rdmsr_try(0x98, &v), X86_VEC_GP, "MSR 0x98: #GP");
     check_eq(rdmsr_try(0x17, &v), X86_VEC_VE, "MSR 0x17: #VE that the host refuses");
     check_eq(cpu->ve_status, TDVMCALL_INVALID_OPERAND, "MSR 0x17: TDVMCALL status");
-    check_eq(wrmsr_try(MSR_EFER, rdmsr(MSR_EFER)), NO_TRAP, "MSR EFER: same value is accepted");
+    check_eq(wrmsr_try(MSR_EFER, rdmsr(MSR_EFER)), NO_TRAP,
+             "MSR EFER: same value is accepted");
     wrmsr(MSR_KERNEL_GS_BASE, 0);
 }
 
@@ -122,14 +127,19 @@ static void test_io(void)
     check_eq(cpu->ve_count[EXIT_IO], before + 6, "I/O: every access is one #VE");
 }
 
-#define TRAP_OF(insn) ({                                                \
-    this_cpu()->trap_vector = NO_TRAP;                                       \
-    __asm__ volatile(TRY(insn) : : : "memory", "r11", "rax", "rcx", "rdx", "rbx", "r10"); \
-    this_cpu()->trap_vector; })
+#define TRAP_OF(insn)                                                                    \
+    ({                                                                                   \
+        this_cpu()->trap_vector = NO_TRAP;                                               \
+        __asm__ volatile(TRY(insn)                                                       \
+                         :                                                               \
+                         :                                                               \
+                         : "memory", "r11", "rax", "rcx", "rdx", "rbx", "r10");          \
+        this_cpu()->trap_vector;                                                         \
+    })
 
 static void test_exceptions(void)
 {
-    u64 hole = 0x80000000;      /* the page tables do not map the third GiB */
+    u64 hole = 0x80000000; /* the page tables do not map the third GiB */
 
     check_eq(TRAP_OF("ud2"), X86_VEC_UD, "exception: #UD");
     check_eq(TRAP_OF("int3"), X86_VEC_BP, "exception: #BP");
@@ -166,8 +176,8 @@ static void test_xcr0(void)
     write_cr4(read_cr4() | 1u << 18);
     cpuid(1, 0, c);
     check(c[2] & 1u << 27, "CPUID 1: OSXSAVE follows CR4");
-    check_eq(TRAP_OF("xorl %%ecx, %%ecx; xorl %%edx, %%edx; movl $3, %%eax; xsetbv"), NO_TRAP,
-             "XSETBV: x87 and SSE");
+    check_eq(TRAP_OF("xorl %%ecx, %%ecx; xorl %%edx, %%edx; movl $3, %%eax; xsetbv"),
+             NO_TRAP, "XSETBV: x87 and SSE");
     check_eq(TRAP_OF("xorl %%ecx, %%ecx; xorl %%edx, %%edx; movl $2, %%eax; xsetbv"),
              X86_VEC_GP, "XSETBV: without x87 is #GP");
     check_eq(TRAP_OF("movl $5, %%ecx; xorl %%edx, %%edx; movl $3, %%eax; xsetbv"),
@@ -188,10 +198,13 @@ static void test_vmcalls(void)
              "TDVMCALL: unknown function");
     check_eq(vmcall(TDVMCALL_GET_QUOTE, TD_MAP_PAGE, 0x1000, 0, 0, NULL),
              TDVMCALL_INVALID_OPERAND, "GetQuote: private buffer is refused");
-    check_eq(vmcall(TDVMCALL_GET_QUOTE, TD_MAP_PAGE | 1ull << (gpaw - 1), 0x1000, 0, 0, NULL),
-             TDVMCALL_UNSUPPORTED, "GetQuote: the launcher offers none");
-    __asm__ volatile("vmcall" : "=a"(ret) : "0"(999ull), "b"(0ull), "c"(0ull), "d"(0ull),
-                     "S"(0ull) : "memory");
+    check_eq(
+        vmcall(TDVMCALL_GET_QUOTE, TD_MAP_PAGE | 1ull << (gpaw - 1), 0x1000, 0, 0, NULL),
+        TDVMCALL_UNSUPPORTED, "GetQuote: the launcher offers none");
+    __asm__ volatile("vmcall"
+                     : "=a"(ret)
+                     : "0"(999ull), "b"(0ull), "c"(0ull), "d"(0ull), "S"(0ull)
+                     : "memory");
     check_eq(ret, -1000ull, "VMCALL: KVM's ENOSYS through #VE");
     check_eq(cpu->ve_count[EXIT_VMCALL], 1, "VMCALL: #VE");
     __asm__ volatile("wbinvd" : : : "memory");
@@ -247,7 +260,10 @@ static void die_on_request(unsigned mode)
         vmcall(TDVMCALL_FATAL_ERROR, TD_FATAL_CODE, 0, 0, 0, NULL);
     }
     if (mode == TD_MODE_TRIPLE) {
-        struct { u16 limit; u64 base; } __attribute__((packed)) none = { 0, 0 };
+        struct {
+            u16 limit;
+            u64 base;
+        } __attribute__((packed)) none = { 0, 0 };
 
         __asm__ volatile("lidt %0; ud2" : : "m"(none));
     }

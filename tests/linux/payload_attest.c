@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Attestation from inside: RTMR extension and TDREPORT, handed to the host for checking. */
+/*
+ * Attestation from inside: RTMR extension and TDREPORT, handed to the host for
+ * checking.
+ */
 #include "payload_td.h"
 
 static u8 report[1024] __attribute__((aligned(1024)));
@@ -30,8 +33,8 @@ static void hand_out(void)
     for (unsigned i = 0; i < sizeof(report); i += 4) {
         port_out32(TD_PORT_REPORT, *(u32 *)(report + i));
     }
-    if (check_eq(vmcall(TDVMCALL_MAP_GPA, gpa | 1ull << (gpaw - 1), 0x1000, 0, 0, NULL), 0,
-                 "TDREPORT: page for it is shared")) {
+    if (check_eq(vmcall(TDVMCALL_MAP_GPA, gpa | 1ull << (gpaw - 1), 0x1000, 0, 0, NULL),
+                 0, "TDREPORT: page for it is shared")) {
         pages_converted++;
         pages_shared++;
         memcpy((void *)SHARED_VA(gpa), report, sizeof(report));

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TD payload: from the TD reset vector (32-bit flat protected mode, EFER.LME already set) to
- * 64-bit mode on every vCPU. The image is private memory added at build time, so page tables,
- * GDT and the first vCPU's stack are in it; nothing else may be touched before it is accepted.
+ * TD payload: from the TD reset vector (32-bit flat protected mode, EFER.LME already
+ * set) to 64-bit mode on every vCPU. The image is private memory added at build time,
+ * so page tables, GDT and the first vCPU's stack are in it; nothing else may be touched
+ * before it is accepted.
  *
- * Page tables: VA = GPA for the first and the fourth GiB, private; the same at 512 GiB upwards
- * as shared memory (the SHARED bit of the GPA is set in the PDEs).
+ * Page tables: VA = GPA for the first and the fourth GiB, private; the same at 512 GiB
+ * upwards as shared memory (the SHARED bit of the GPA is set in the PDEs).
  */
 #include "guest.h"
 #include "td_proto.h"

@@ -34,7 +34,8 @@ u64 accept_range(u64 gpa, u64 size)
             count += 512;
             continue;
         }
-        for (u64 stop = (gpa | (PAGE_2M - 1)) + 1; gpa < stop && gpa < end; gpa += PAGE_4K) {
+        for (u64 stop = (gpa | (PAGE_2M - 1)) + 1; gpa < stop && gpa < end;
+             gpa += PAGE_4K) {
             count += !accept_page(gpa, 0);
         }
     }
@@ -151,12 +152,16 @@ static void test_map_range(void)
         ok &= page_is(SHARED_VA(gpa), gpa);
     }
     check(ok, "MapGPA: the shared range is writable");
-    check_eq(map_gpa(TD_MAP_RANGE, TD_MAP_RANGE_SIZE), 0, "MapGPA: 4 MiB back to private");
+    check_eq(map_gpa(TD_MAP_RANGE, TD_MAP_RANGE_SIZE), 0,
+             "MapGPA: 4 MiB back to private");
     check_eq(accept_page(TD_MAP_RANGE, 0), 0, "MapGPA: a page of the range is accepted");
     check(page_is(TD_MAP_RANGE, 0), "MapGPA: a page of the range reads as zeros");
 }
 
-/* KVM tells user space of an access that does not fit the page's attribute: it converts. */
+/*
+ * KVM tells user space of an access that does not fit the page's attribute: it
+ * converts.
+ */
 static void test_implicit(void)
 {
     u64 gpa = TD_IMPLICIT_PAGE;
@@ -193,7 +198,8 @@ void test_mmio(void)
     mmio_write64(va + 0x30, 0x0123456789abcdef);
     check_eq(mmio_read64(va + 0x30), 0xfedcba9876543210, "MMIO: 64 bits through #VE");
     check_eq(cpu->ve_count[EXIT_EPT] - before, 8, "MMIO: every access is one #VE");
-    check_eq(cpu->ve_gpa, shared_gpa(TD_MMIO_GPA + 0x30), "MMIO: VE_INFO has the shared GPA");
+    check_eq(cpu->ve_gpa, shared_gpa(TD_MMIO_GPA + 0x30),
+             "MMIO: VE_INFO has the shared GPA");
     check_eq(vmcall(EXIT_EPT, 4, 0, TD_MMIO_GPA, 0, NULL), TDVMCALL_INVALID_OPERAND,
              "MMIO: TDVMCALL with a private GPA is refused");
 }

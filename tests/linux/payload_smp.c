@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Interrupts and vCPUs of a TD: x2APIC timer, self-IPI, TPR, IPIs, an MSI from the host. */
+/*
+ * Interrupts and vCPUs of a TD: x2APIC timer, self-IPI, TPR, IPIs, an MSI from the
+ * host.
+ */
 #include "payload_td.h"
 
-#define VEC_TIMER   0x40
-#define VEC_PING    0x41
-#define VEC_PONG    0x42
-#define VEC_SELF    0x50
-#define VEC_NOTIFY  0x60
-#define VEC_SPURIOUS 0xff
+#define VEC_TIMER         0x40
+#define VEC_PING          0x41
+#define VEC_PONG          0x42
+#define VEC_SELF          0x50
+#define VEC_NOTIFY        0x60
+#define VEC_SPURIOUS      0xff
 
 #define LVTT_TSC_DEADLINE (2u << 17)
-/* In TSC ticks; KVM's timer may be 5 % early, as L1 knows its TSC's rate by measuring only. */
-#define DEADLINE    2000000u
-#define LVT_MASKED  (1u << 16)
+/*
+ * In TSC ticks; KVM's timer may be 5 % early, as L1 knows its TSC's rate by measuring
+ * only.
+ */
+#define DEADLINE   2000000u
+#define LVT_MASKED (1u << 16)
 
 /* What every further vCPU has found about itself; bit n = check n of ap_checks passed. */
 static volatile u32 ap_ok[TD_MAX_VCPUS];
@@ -48,9 +54,9 @@ static void test_timer(void)
     u32 halts = cpu->ve_count[EXIT_HLT], r[4];
     u64 t0;
 
-    wrmsr(MSR_X2APIC_TDCR, 0xb);                /* divide by 1 */
-    wrmsr(MSR_X2APIC_LVTT, VEC_TIMER);          /* one-shot */
-    wrmsr(MSR_X2APIC_TMICT, 100000);            /* 4 ms at 25 MHz */
+    wrmsr(MSR_X2APIC_TDCR, 0xb);       /* divide by 1 */
+    wrmsr(MSR_X2APIC_LVTT, VEC_TIMER); /* one-shot */
+    wrmsr(MSR_X2APIC_TMICT, 100000);   /* 4 ms at 25 MHz */
     halt_for(VEC_TIMER, 1);
     check_eq(cpu->irqs[VEC_TIMER], 1, "timer: one-shot interrupt wakes HLT");
     check(cpu->ve_count[EXIT_HLT] > halts, "timer: HLT was a #VE");
@@ -99,8 +105,8 @@ static void test_notify(void)
 {
     u32 r[4];
 
-    check_eq(vmcall(TDVMCALL_SETUP_EVENT_NOTIFY, 5, 0, 0, 0, NULL), TDVMCALL_INVALID_OPERAND,
-             "SetupEventNotify: vector below 32 is refused");
+    check_eq(vmcall(TDVMCALL_SETUP_EVENT_NOTIFY, 5, 0, 0, 0, NULL),
+             TDVMCALL_INVALID_OPERAND, "SetupEventNotify: vector below 32 is refused");
     check_eq(vmcall(TDVMCALL_SETUP_EVENT_NOTIFY, VEC_NOTIFY, 0, 0, 0, NULL), 0,
              "SetupEventNotify: accepted");
     port_out32(TD_PORT_RING, 0);
@@ -169,7 +175,7 @@ void ap_main(unsigned index)
             safe_halt();
         }
         answered++;
-        wrmsr(MSR_X2APIC_ICR, VEC_PONG);        /* to x2APIC id 0 */
+        wrmsr(MSR_X2APIC_ICR, VEC_PONG); /* to x2APIC id 0 */
     }
 }
 
@@ -202,7 +208,8 @@ void test_aps(unsigned vcpus)
             halt_for(VEC_PONG, before + 1);
         }
     }
-    check_eq(cpu->irqs[VEC_PONG], rounds * (vcpus - 1), "SMP: every IPI is answered once");
+    check_eq(cpu->irqs[VEC_PONG], rounds * (vcpus - 1),
+             "SMP: every IPI is answered once");
     for (unsigned i = 1; i < vcpus; i++) {
         if (percpu_of(i)->irqs[VEC_PING] != rounds) {
             check_eq(percpu_of(i)->irqs[VEC_PING], rounds, "SMP: IPIs taken by a vCPU");

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The payload's view of the TDX module and of the host: TDCALL leaves, TDVMCALL, status codes. */
+/*
+ * The payload's view of the TDX module and of the host: TDCALL leaves, TDVMCALL, status
+ * codes.
+ */
 #ifndef TESTS_LINUX_PAYLOAD_TD_H
 #define TESTS_LINUX_PAYLOAD_TD_H
 
@@ -79,7 +82,7 @@ void stat_out(enum td_stat what, u64 v);
 
 /* payload_mem.c */
 extern volatile u64 pages_accepted, pages_converted, pages_shared;
-u64 accept_range(u64 gpa, u64 size);        /* returns pages accepted; 2M first, then 4K */
+u64 accept_range(u64 gpa, u64 size);    /* returns pages accepted; 2M first, then 4K */
 void test_accept(u64 size);
 void test_map_gpa(void);
 void test_mmio(void);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The payload's #VE handler: asks the host by TDVMCALL for what the module does not emulate. */
+/*
+ * The payload's #VE handler: asks the host by TDVMCALL for what the module does not
+ * emulate.
+ */
 #include "payload_td.h"
 
 /* A standard TDVMCALL; returns R10, the host's status. @out may be NULL. */
@@ -40,7 +43,8 @@ void console_write(const char *s, size_t n)
 void guest_die(void)
 {
     for (;;) {
-        vmcall(EXIT_IO, 1, 1, TD_PORT_EXIT, checks_failed ? checks_failed & 0xff : 0, NULL);
+        vmcall(EXIT_IO, 1, 1, TD_PORT_EXIT, checks_failed ? checks_failed & 0xff : 0,
+               NULL);
     }
 }
 
@@ -68,8 +72,8 @@ static bool ve_msr(struct trap_frame *f, bool write)
     struct vmcall_regs r;
     u64 val = (u32)f->rax | f->rdx << 32;
 
-    this_cpu()->ve_status = vmcall(write ? EXIT_WRMSR : EXIT_RDMSR, (u32)f->rcx,
-                                   write ? val : 0, 0, 0, &r);
+    this_cpu()->ve_status =
+        vmcall(write ? EXIT_WRMSR : EXIT_RDMSR, (u32)f->rcx, write ? val : 0, 0, 0, &r);
     if (this_cpu()->ve_status) {
         return false;
     }

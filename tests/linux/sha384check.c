@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Checks sha384.c: with FIPS 180 examples, or digests standard input in pieces of 1 to 200. */
+/*
+ * Checks sha384.c: with FIPS 180 examples, or digests standard input in pieces of 1 to
+ * 200.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -16,8 +19,10 @@ static const struct {
     { "abc", "abc", 1,
       "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded163"
       "1a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7" },
-    { "two blocks", "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmno"
-      "ijklmnopjklmnopqklmnopqrlmnopqrsmnopqrstnopqrstu", 1,
+    { "two blocks",
+      "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmno"
+      "ijklmnopjklmnopqklmnopqrlmnopqrsmnopqrstnopqrstu",
+      1,
       "09330c33f71147e83d192fc782cd1b4753111b173b3b05d2"
       "2fa08086e3b0f712fcc7c71a557e2db966c3e9fa91746039" },
     { "a million a", "aaaaaaaaaa", 100000,

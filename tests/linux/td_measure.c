@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Measurements of a TD, calculated from the TDX module's ABI: MRTD from the pages added, RTMR
- * from the extension that the payload makes, and the hashes inside a TDREPORT.
+ * Measurements of a TD, calculated from the TDX module's ABI: MRTD from the pages
+ * added, RTMR from the extension that the payload makes, and the hashes inside a
+ * TDREPORT.
  */
 #include <string.h>
 
 #include "sha384.h"
 #include "tdlaunch.h"
 
-#define REPORT_TCB_HASH     32      /* offsets in TDREPORT_STRUCT */
-#define REPORT_TDINFO_HASH  80
-#define REPORT_DATA         128
-#define REPORT_TCB          256
-#define REPORT_TCB_SIZE     239
-#define REPORT_TDINFO       512
-#define TDINFO_SIZE         512
-#define TDINFO_ATTRIBUTES   0       /* offsets in TDINFO */
-#define TDINFO_XFAM         8
-#define TDINFO_MRTD         16
-#define TDINFO_MRCONFIGID   64
-#define TDINFO_MROWNER      112
+#define REPORT_TCB_HASH      32 /* offsets in TDREPORT_STRUCT */
+#define REPORT_TDINFO_HASH   80
+#define REPORT_DATA          128
+#define REPORT_TCB           256
+#define REPORT_TCB_SIZE      239
+#define REPORT_TDINFO        512
+#define TDINFO_SIZE          512
+#define TDINFO_ATTRIBUTES    0 /* offsets in TDINFO */
+#define TDINFO_XFAM          8
+#define TDINFO_MRTD          16
+#define TDINFO_MRCONFIGID    64
+#define TDINFO_MROWNER       112
 #define TDINFO_MROWNERCONFIG 160
-#define TDINFO_RTMR         208
+#define TDINFO_RTMR          208
 
 /* A 128-byte extension block: name, then at byte 16 the GPA, little endian. */
 static void hash_block(struct sha384 *s, const char *name, uint64_t gpa)
@@ -35,7 +36,10 @@ static void hash_block(struct sha384 *s, const char *name, uint64_t gpa)
     sha384_update(s, block, sizeof(block));
 }
 
-/* KVM adds the image page by page, and extends each page's 16 chunks before the next page. */
+/*
+ * KVM adds the image page by page, and extends each page's 16 chunks before the next
+ * page.
+ */
 void td_measure(struct td *td)
 {
     struct sha384 s;
@@ -94,8 +98,10 @@ static void check_rtmr(struct td *td, const uint8_t *info)
     sha384_of(data, sizeof(data), digest);
     td_check(td, !memcmp(digest, rtmr + TD_RTMR_INDEX * SHA384_SIZE, sizeof(digest)),
              "TDREPORT: RTMR[%d] after one extension", TD_RTMR_INDEX);
-    td_check(td, is_zero(rtmr, TD_RTMR_INDEX * SHA384_SIZE) &&
-             is_zero(rtmr + (TD_RTMR_INDEX + 1) * SHA384_SIZE, (3 - TD_RTMR_INDEX) * SHA384_SIZE),
+    td_check(td,
+             is_zero(rtmr, TD_RTMR_INDEX * SHA384_SIZE) &&
+                 is_zero(rtmr + (TD_RTMR_INDEX + 1) * SHA384_SIZE,
+                         (3 - TD_RTMR_INDEX) * SHA384_SIZE),
              "TDREPORT: the other RTMRs are zero");
 }
 
@@ -123,11 +129,13 @@ void td_check_report(struct td *td)
     td_check(td, data_ok, "TDREPORT: REPORTDATA");
     td_check(td, !memcmp(info + TDINFO_MRTD, td->mrtd, sizeof(td->mrtd)),
              "TDREPORT: MRTD is what the launcher calculated");
-    td_check(td, load64(info + TDINFO_ATTRIBUTES) == td->attributes, "TDREPORT: ATTRIBUTES");
+    td_check(td, load64(info + TDINFO_ATTRIBUTES) == td->attributes,
+             "TDREPORT: ATTRIBUTES");
     td_check(td, load64(info + TDINFO_XFAM) == td->xfam, "TDREPORT: XFAM");
-    td_check(td, is_pattern(info + TDINFO_MRCONFIGID, TD_MRCONFIGID_BASE) &&
-             is_pattern(info + TDINFO_MROWNER, TD_MROWNER_BASE) &&
-             is_pattern(info + TDINFO_MROWNERCONFIG, TD_MROWNERCONFIG_BASE),
+    td_check(td,
+             is_pattern(info + TDINFO_MRCONFIGID, TD_MRCONFIGID_BASE) &&
+                 is_pattern(info + TDINFO_MROWNER, TD_MROWNER_BASE) &&
+                 is_pattern(info + TDINFO_MROWNERCONFIG, TD_MROWNERCONFIG_BASE),
              "TDREPORT: MRCONFIGID, MROWNER, MROWNERCONFIG");
     check_rtmr(td, info);
     check_hashes(td);

@@ -12,8 +12,9 @@
 #define TD_MAX_VCPUS        16
 
 /*
- * RAM starts at 0; none of it is added at build time: the payload accepts what it uses, which is
- * the first 2 MiB, the areas below, and from TD_ACCEPT_GPA on as much as the host asks for.
+ * RAM starts at 0; none of it is added at build time: the payload accepts what it uses,
+ * which is the first 2 MiB, the areas below, and from TD_ACCEPT_GPA on as much as the
+ * host asks for.
  */
 #define TD_LOW_SIZE         0x200000
 #define TD_ACCEPT_GPA       0x1000000
@@ -32,7 +33,7 @@
 #define TD_PORT_EXIT        0xf4        /* out 8: number of failed checks; ends the TD */
 #define TD_PORT_ECHO        0x510       /* in: complement of what was last written */
 #define TD_PORT_REPORT      0x514       /* out 32: next four bytes of the TDREPORT */
-#define TD_PORT_REPORT_GPA  0x518       /* out 32: shared page that holds the report too */
+#define TD_PORT_REPORT_GPA  0x518       /* out 32: shared page with the report, too */
 #define TD_PORT_RING        0x51c       /* out 32: inject the SetupEventNotify vector */
 #define TD_PORT_ALIVE       0x520       /* out 32: a --hold payload has got this far */
 #define TD_PORT_NMI         0x524       /* out 32: inject an NMI into that vCPU */
@@ -50,7 +51,10 @@ enum td_stat {
 };
 #endif
 
-/* Initial RCX of every vCPU: [7:0] vCPUs, [23:8] memory to accept / 64 KiB, [31:24] mode. */
+/*
+ * Initial RCX of every vCPU: [7:0] vCPUs, [23:8] memory to accept / 64 KiB, [31:24]
+ * mode.
+ */
 #define TD_CFG_VCPUS(c)     ((c) & 0xff)
 #define TD_CFG_ACCEPT(c)    ((unsigned long)(((c) >> 8) & 0xffff) << 16)
 #define TD_CFG_MODE(c)      (((c) >> 24) & 0xff)
@@ -61,7 +65,7 @@ enum td_stat {
 #define TD_MODE_HOLD        1   /* all checks, then work until killed */
 #define TD_MODE_FATAL       2   /* ReportFatalError at once */
 #define TD_MODE_TRIPLE      3   /* triple fault at once */
-#define TD_MODE_UNACCEPTED  4   /* uses a page without accepting it; KVM then ends the TD */
+#define TD_MODE_UNACCEPTED  4   /* uses a page without accepting it: KVM ends the TD */
 
 #define TD_FATAL_CODE       0x42
 /* RTMR[2] is extended with 48 bytes 0, 3, 6, ...; REPORTDATA is 64 bytes 255, 254, ... */

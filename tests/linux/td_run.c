@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Running a TD: one thread a vCPU, every exit that KVM passes to user space, and the devices. */
+/*
+ * Running a TD: one thread a vCPU, every exit that KVM passes to user space, and the
+ * devices.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -26,7 +29,7 @@ static void end_td(struct td *td, enum td_end end)
 
 static void *memory_of_exit(struct kvm_run *run)
 {
-    return &run->hw;            /* the start of the union of exit data */
+    return &run->hw; /* the start of the union of exit data */
 }
 
 static void console(struct td *td, uint32_t chars)
@@ -128,7 +131,8 @@ static void handle_mmio(struct td *td, struct kvm_run *run)
     uint64_t off = run->mmio.phys_addr - TD_MMIO_GPA;
 
     if (run->mmio.len > 8 || off > sizeof(td->mmio) - 8) {
-        td_check(td, false, "unexpected MMIO at %#llx", (unsigned long long)run->mmio.phys_addr);
+        td_check(td, false, "unexpected MMIO at %#llx",
+                 (unsigned long long)run->mmio.phys_addr);
         return;
     }
     for (uint32_t i = 0; i < run->mmio.len; i++) {
@@ -156,14 +160,14 @@ static void handle_tdx(struct td *td, struct kvm_run *run)
     switch (x->nr) {
     case TDVMCALL_GET_INFO:
         x->ret = 0;
-        x->info.r11 = 2;                    /* SetupEventNotifyInterrupt */
+        x->info.r11 = 2; /* SetupEventNotifyInterrupt */
         x->info.r12 = x->info.r13 = x->info.r14 = 0;
         break;
     case TDVMCALL_SETUP_EVENT_NOTIFY:
         td->notify_vector = (unsigned)x->notify.vector;
         x->ret = 0;
         break;
-    case TDVMCALL_GET_QUOTE:                /* there is no quoting enclave */
+    case TDVMCALL_GET_QUOTE: /* there is no quoting enclave */
     default:
         x->ret = TDVMCALL_UNSUPPORTED;
     }
@@ -176,7 +180,7 @@ static void handle_system_event(struct td *td, struct kvm_run *run)
         end_td(td, TD_END_ERROR);
         return;
     }
-    td->exit_code = (uint8_t)run->system_event.data[12];    /* the guest's R12 */
+    td->exit_code = (uint8_t)run->system_event.data[12]; /* the guest's R12 */
     end_td(td, TD_END_FATAL);
 }
 
@@ -204,14 +208,15 @@ static void handle_exit(struct td *td, struct td_vcpu *v)
         end_td(td, TD_END_SHUTDOWN);
         break;
     case KVM_EXIT_INTERNAL_ERROR:
-        td_check(td, false, "vCPU %u: KVM_EXIT_INTERNAL_ERROR %u, data %#llx %#llx", v->index,
-                 run->internal.suberror, (unsigned long long)run->internal.data[0],
+        td_check(td, false, "vCPU %u: KVM_EXIT_INTERNAL_ERROR %u, data %#llx %#llx",
+                 v->index, run->internal.suberror,
+                 (unsigned long long)run->internal.data[0],
                  (unsigned long long)run->internal.data[1]);
         end_td(td, TD_END_ERROR);
         break;
     default:
-        td_check(td, false, "vCPU %u: unexpected exit %u (%#llx)", v->index, run->exit_reason,
-                 (unsigned long long)run->hw.hardware_exit_reason);
+        td_check(td, false, "vCPU %u: unexpected exit %u (%#llx)", v->index,
+                 run->exit_reason, (unsigned long long)run->hw.hardware_exit_reason);
         end_td(td, TD_END_ERROR);
     }
 }
@@ -265,7 +270,8 @@ static bool wait_for_end(struct td *td)
     while (atomic_load(&td->end) == TD_RUNNING) {
         nanosleep(&tick, NULL);
         clock_gettime(CLOCK_MONOTONIC, &now);
-        if (td->opt->mode != TD_MODE_HOLD && now.tv_sec - start.tv_sec >= td->opt->timeout) {
+        if (td->opt->mode != TD_MODE_HOLD &&
+            now.tv_sec - start.tv_sec >= td->opt->timeout) {
             return false;
         }
     }

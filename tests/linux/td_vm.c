@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Making and destroying a TD through /dev/kvm, in the order of the kernel's
- * Documentation/virt/kvm/x86/intel-tdx.rst: VM, capabilities, INIT_VM, guest_memfd memory, vCPUs,
- * INIT_VCPU, measured INIT_MEM_REGION, FINALIZE_VM.
+ * Documentation/virt/kvm/x86/intel-tdx.rst: VM, capabilities, INIT_VM, guest_memfd
+ * memory, vCPUs, INIT_VCPU, measured INIT_MEM_REGION, FINALIZE_VM.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,10 +15,10 @@
 
 #include "tdlaunch.h"
 
-#define ATTR_SEPT_VE_DISABLE    (1ULL << 28)
-#define XFAM_X87_SSE_AVX        7ULL
-#define APIC_BUS_NS             40      /* 25 MHz, the crystal that a TD's CPUID 0x15 gives */
-#define CPUID1_ECX_X2APIC       (1u << 21)
+#define ATTR_SEPT_VE_DISABLE (1ULL << 28)
+#define XFAM_X87_SSE_AVX     7ULL
+#define APIC_BUS_NS          40 /* 25 MHz, the crystal that a TD's CPUID 0x15 gives */
+#define CPUID1_ECX_X2APIC    (1u << 21)
 
 static bool fail(struct td *td, const char *what, uint64_t hw_error)
 {
@@ -69,7 +69,8 @@ static bool create_vm(struct td *td)
     types = ioctl(td->kvm, KVM_CHECK_EXTENSION, KVM_CAP_VM_TYPES);
     if (types < 0 || !(types & 1 << KVM_X86_TDX_VM)) {
         errno = EOPNOTSUPP;
-        return fail(td, "KVM_CAP_VM_TYPES has no TDX (see dmesg, and kvm_intel.tdx=1)", 0);
+        return fail(td, "KVM_CAP_VM_TYPES has no TDX (see dmesg, and kvm_intel.tdx=1)",
+                    0);
     }
     td->run_size = ioctl(td->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     td->vm = ioctl(td->kvm, KVM_CREATE_VM, KVM_X86_TDX_VM);
@@ -81,16 +82,18 @@ static bool create_vm(struct td *td)
         return fail(td, "--vcpus is more than KVM_CAP_MAX_VCPUS", 0);
     }
     return enable_cap(td, KVM_CAP_SPLIT_IRQCHIP, 24, 0, "KVM_CAP_SPLIT_IRQCHIP") &&
-           enable_cap(td, KVM_CAP_X2APIC_API, KVM_X2APIC_API_USE_32BIT_IDS |
-                      KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK, 0, "KVM_CAP_X2APIC_API") &&
+           enable_cap(td, KVM_CAP_X2APIC_API,
+                      KVM_X2APIC_API_USE_32BIT_IDS |
+                          KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK,
+                      0, "KVM_CAP_X2APIC_API") &&
            enable_cap(td, KVM_CAP_X86_APIC_BUS_CYCLES_NS, APIC_BUS_NS, 0,
                       "KVM_CAP_X86_APIC_BUS_CYCLES_NS") &&
            enable_cap(td, KVM_CAP_EXIT_HYPERCALL, 1 << KVM_HC_MAP_GPA_RANGE, 0,
                       "KVM_CAP_EXIT_HYPERCALL");
 }
 
-static const struct kvm_cpuid_entry2 *find_cpuid(const struct tdx_uapi_cpuid *c, uint32_t leaf,
-                                                 uint32_t sub)
+static const struct kvm_cpuid_entry2 *find_cpuid(const struct tdx_uapi_cpuid *c,
+                                                 uint32_t leaf, uint32_t sub)
 {
     for (uint32_t i = 0; i < c->nent; i++) {
         if (c->entries[i].function == leaf && c->entries[i].index == sub) {
@@ -111,17 +114,20 @@ static void topology(struct kvm_cpuid_entry2 *e, unsigned vcpus)
     e->eax = e->ebx = e->ecx = e->edx = 0;
     if (e->index == 0) {
         e->ebx = 1;
-        e->ecx = 1 << 8;                    /* level type: SMT */
+        e->ecx = 1 << 8; /* level type: SMT */
     } else if (e->index == 1) {
         e->eax = shift;
         e->ebx = vcpus;
-        e->ecx = 2 << 8 | 1;                /* level type: core */
+        e->ecx = 2 << 8 | 1; /* level type: core */
     }
 }
 
-/* Value for a configurable leaf: what KVM supports, within the bits that may be configured. */
-static void configure_leaf(struct kvm_cpuid_entry2 *e, const struct tdx_uapi_cpuid *supported,
-                           unsigned vcpus)
+/*
+ * Value for a configurable leaf: what KVM supports, within the bits that may be
+ * configured.
+ */
+static void configure_leaf(struct kvm_cpuid_entry2 *e,
+                           const struct tdx_uapi_cpuid *supported, unsigned vcpus)
 {
     const struct kvm_cpuid_entry2 *s = find_cpuid(supported, e->function, e->index);
     struct kvm_cpuid_entry2 mask = *e;
@@ -137,7 +143,7 @@ static void configure_leaf(struct kvm_cpuid_entry2 *e, const struct tdx_uapi_cpu
         e->ebx = (e->ebx & ~0xff0000u) | vcpus << 16;
     }
     if (e->function == 0x80000008) {
-        e->eax = (e->eax & ~0xff0000u) | 48 << 16;      /* GPA width */
+        e->eax = (e->eax & ~0xff0000u) | 48 << 16; /* GPA width */
     }
     e->eax &= mask.eax;
     e->ebx &= mask.ebx;
@@ -151,16 +157,17 @@ static void print_cpuid(struct td *td, const struct tdx_uapi_cpuid *c)
     for (uint32_t i = 0; i < c->nent; i++) {
         const struct kvm_cpuid_entry2 *e = &c->entries[i];
 
-        td_say(td, "# CPUID %#x.%u: %08x %08x %08x %08x", e->function, e->index, e->eax, e->ebx,
-               e->ecx, e->edx);
+        td_say(td, "# CPUID %#x.%u: %08x %08x %08x %08x", e->function, e->index, e->eax,
+               e->ebx, e->ecx, e->edx);
     }
 }
 
-static bool init_vm(struct td *td, struct tdx_uapi_caps *caps, struct tdx_uapi_init_vm *init,
-                    struct tdx_uapi_cpuid *supported)
+static bool init_vm(struct td *td, struct tdx_uapi_caps *caps,
+                    struct tdx_uapi_init_vm *init, struct tdx_uapi_cpuid *supported)
 {
     caps->cpuid.nent = TDX_MAX_CPUID;
-    if (!tdx_op(td, td->vm, TDX_CMD_CAPABILITIES, 0, (uintptr_t)caps, "KVM_TDX_CAPABILITIES")) {
+    if (!tdx_op(td, td->vm, TDX_CMD_CAPABILITIES, 0, (uintptr_t)caps,
+                "KVM_TDX_CAPABILITIES")) {
         return false;
     }
     supported->nent = TDX_MAX_CPUID;
@@ -204,7 +211,8 @@ static bool add_memory(struct td *td, enum td_slot slot, uint64_t gpa, uint64_t 
         m->host = NULL;
         return fail(td, "mmap of guest memory", 0);
     }
-    madvise(m->host, size, MADV_NOHUGEPAGE);    /* so that KVM's count of 4K pages is exact */
+    madvise(m->host, size,
+            MADV_NOHUGEPAGE); /* so that KVM's count of 4K pages is exact */
     m->gmem = ioctl(td->vm, TDX_UAPI_CREATE_GMEM, &gmem);
     if (m->gmem < 0) {
         return fail(td, "KVM_CREATE_GUEST_MEMFD", 0);
@@ -244,7 +252,8 @@ uint8_t *td_shared(struct td *td, uint64_t gpa, uint64_t size)
 bool td_convert(struct td *td, uint64_t gpa, uint64_t size, bool to_private)
 {
     struct tdx_uapi_attributes a = {
-        .address = gpa, .size = size,
+        .address = gpa,
+        .size = size,
         .attributes = to_private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0,
     };
     struct td_memory *m = find_memory(td, gpa, size);
@@ -262,12 +271,16 @@ bool td_convert(struct td *td, uint64_t gpa, uint64_t size, bool to_private)
     if (to_private) {
         err = madvise(m->host + (gpa - m->gpa), size, MADV_DONTNEED);
     } else {
-        err = fallocate(m->gmem, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, gpa - m->gpa, size);
+        err = fallocate(m->gmem, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, gpa - m->gpa,
+                        size);
     }
     return err ? fail(td, "freeing converted memory", 0) : true;
 }
 
-/* The vCPU's CPUID for KVM: what it supports, with x2APIC, plus what the module virtualises. */
+/*
+ * The vCPU's CPUID for KVM: what it supports, with x2APIC, plus what the module
+ * virtualises.
+ */
 static bool set_cpuid(struct td *td, struct td_vcpu *v, struct tdx_uapi_cpuid *cpuid)
 {
     struct kvm_cpuid_entry2 *e;
@@ -294,14 +307,16 @@ static bool check_td_cpuid(struct td *td, struct td_vcpu *v, struct tdx_uapi_cpu
         return false;
     }
     e = find_cpuid(cpuid, 0, 0);
-    return td_check(td, e && e->ebx == 0x756e6547 && e->edx == 0x49656e69 &&
-                    e->ecx == 0x6c65746e, "KVM_TDX_GET_CPUID: leaf 0 is GenuineIntel");
+    return td_check(
+        td, e && e->ebx == 0x756e6547 && e->edx == 0x49656e69 && e->ecx == 0x6c65746e,
+        "KVM_TDX_GET_CPUID: leaf 0 is GenuineIntel");
 }
 
 static bool create_vcpu(struct td *td, unsigned index, struct tdx_uapi_cpuid *cpuid)
 {
     struct td_vcpu *v = &td->vcpu[index];
-    uint32_t cfg = TD_CFG(td->opt->vcpus, td->opt->accept_mb * 0x100000ULL, td->opt->mode);
+    uint32_t cfg =
+        TD_CFG(td->opt->vcpus, td->opt->accept_mb * 0x100000ULL, td->opt->mode);
 
     v->td = td;
     v->index = index;
@@ -321,7 +336,8 @@ static bool create_vcpu(struct td *td, unsigned index, struct tdx_uapi_cpuid *cp
 static bool add_image(struct td *td)
 {
     struct tdx_uapi_mem_region region = {
-        .source_addr = (uintptr_t)td->image, .gpa = TD_IMAGE_GPA,
+        .source_addr = (uintptr_t)td->image,
+        .gpa = TD_IMAGE_GPA,
         .nr_pages = TD_IMAGE_SIZE / 4096,
     };
 
@@ -330,7 +346,8 @@ static bool add_image(struct td *td)
                 (uintptr_t)&region, "KVM_TDX_INIT_MEM_REGION")) {
         return false;
     }
-    return td_check(td, !region.nr_pages, "KVM_TDX_INIT_MEM_REGION: all pages were taken");
+    return td_check(td, !region.nr_pages,
+                    "KVM_TDX_INIT_MEM_REGION: all pages were taken");
 }
 
 bool td_create(struct td *td)
@@ -353,7 +370,10 @@ bool td_create(struct td *td)
     return ok;
 }
 
-/* KVM destroys the TD when the last reference goes: vCPUs, their mappings, guest_memfds, VM. */
+/*
+ * KVM destroys the TD when the last reference goes: vCPUs, their mappings,
+ * guest_memfds, VM.
+ */
 void td_destroy(struct td *td)
 {
     for (unsigned i = 0; i < TD_MAX_VCPUS; i++) {
@@ -400,7 +420,8 @@ int64_t td_kvm_stat(struct td *td, const char *name)
 
         if (pread(fd, desc, size, h.desc_offset + i * size) == (ssize_t)size &&
             !strncmp(d->name, name, h.name_size)) {
-            if (pread(fd, &value, sizeof(value), h.data_offset + d->offset) != sizeof(value)) {
+            if (pread(fd, &value, sizeof(value), h.data_offset + d->offset) !=
+                sizeof(value)) {
                 value = -1;
             }
             break;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * tdlaunch: makes trust domains through /dev/kvm, runs the payload in them, checks what comes
- * out, and destroys them. Prints "ok - " and "not ok - " lines; exits 0 if there is no "not ok".
+ * tdlaunch: makes trust domains through /dev/kvm, runs the payload in them, checks what
+ * comes out, and destroys them. Prints "ok - " and "not ok - " lines; exits 0 if there
+ * is no "not ok".
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,7 +27,7 @@ static const char usage[] =
     "  --accept MB      memory to accept besides the first 2 MiB, default 2\n"
     "  --tds N          that many TDs at once, each in its own process\n"
     "  --cycles N       create, run and destroy N times in a row\n"
-    "  --mode MODE      test, hold (until killed), fatal, triple, unaccepted; default test\n"
+    "  --mode MODE      test, hold (until killed), fatal, triple, unaccepted\n"
     "  --hold           the same as --mode hold\n"
     "  --timeout S      a TD that runs longer has failed, default 120\n"
     "  --quiet          only failures and the summary of each TD\n"
@@ -77,11 +78,13 @@ static uint8_t *load_payload(const char *path)
     uint8_t extra;
 
     if (image == MAP_FAILED || fd < 0) {
-        fprintf(stderr, "tdlaunch: cannot open the payload %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "tdlaunch: cannot open the payload %s: %s\n", path,
+                strerror(errno));
         exit(1);
     }
     if (read(fd, image, TD_IMAGE_SIZE) != TD_IMAGE_SIZE || read(fd, &extra, 1) != 0) {
-        fprintf(stderr, "tdlaunch: the payload %s is not %d bytes long\n", path, TD_IMAGE_SIZE);
+        fprintf(stderr, "tdlaunch: the payload %s is not %d bytes long\n", path,
+                TD_IMAGE_SIZE);
         exit(1);
     }
     close(fd);
@@ -106,12 +109,17 @@ static void check_pages(struct td *td)
 static void check_end(struct td *td)
 {
     static const char *const ends[] = {
-        "is still running", "ended by itself", "reported a fatal error", "shut down",
-        "was stopped by an error",
+        [TD_RUNNING] = "is still running",
+        [TD_END_EXIT] = "ended by itself",
+        [TD_END_FATAL] = "reported a fatal error",
+        [TD_END_SHUTDOWN] = "shut down",
+        [TD_END_ERROR] = "was stopped by an error",
     };
     static const enum td_end wanted[] = {
-        [TD_MODE_TEST] = TD_END_EXIT, [TD_MODE_HOLD] = TD_END_EXIT,
-        [TD_MODE_FATAL] = TD_END_FATAL, [TD_MODE_TRIPLE] = TD_END_SHUTDOWN,
+        [TD_MODE_TEST] = TD_END_EXIT,
+        [TD_MODE_HOLD] = TD_END_EXIT,
+        [TD_MODE_FATAL] = TD_END_FATAL,
+        [TD_MODE_TRIPLE] = TD_END_SHUTDOWN,
         [TD_MODE_UNACCEPTED] = TD_END_ERROR,
     };
     int end = atomic_load(&td->end);
@@ -148,8 +156,8 @@ static void print_summary(struct td *td)
                td->stat[TD_STAT_VE], td->stat[TD_STAT_IRQS], td->checks, td->failed);
     } else {
         printf("%s: added %llu, accepted %u, %u checks, %u failed, destroyed\n", td->name,
-               (unsigned long long)td->pages_added, td->stat[TD_STAT_ACCEPTED], td->checks,
-               td->failed);
+               (unsigned long long)td->pages_added, td->stat[TD_STAT_ACCEPTED],
+               td->checks, td->failed);
     }
     fflush(stdout);
 }
@@ -222,8 +230,8 @@ static unsigned number(const char *option, const char *text, unsigned min, unsig
     unsigned long v = strtoul(text, &end, 10);
 
     if (*end || end == text || v < min || v > max) {
-        fprintf(stderr, "tdlaunch: --%s takes a number from %u to %u, not '%s'\n", option, min,
-                max, text);
+        fprintf(stderr, "tdlaunch: --%s takes a number from %u to %u, not '%s'\n", option,
+                min, max, text);
         exit(1);
     }
     return (unsigned)v;
@@ -243,27 +251,51 @@ static unsigned mode_number(const char *text)
 static void parse(struct options *o, int argc, char **argv)
 {
     static const struct option table[] = {
-        { "payload", 1, NULL, 'p' }, { "vcpus", 1, NULL, 'v' }, { "mem", 1, NULL, 'm' },
-        { "accept", 1, NULL, 'a' }, { "tds", 1, NULL, 't' }, { "cycles", 1, NULL, 'c' },
-        { "mode", 1, NULL, 'M' }, { "hold", 0, NULL, 'H' }, { "timeout", 1, NULL, 'T' },
-        { "quiet", 0, NULL, 'q' }, { "json", 0, NULL, 'j' }, { "help", 0, NULL, 'h' },
+        { "payload", 1, NULL, 'p' }, { "vcpus", 1, NULL, 'v' },
+        { "mem", 1, NULL, 'm' },     { "accept", 1, NULL, 'a' },
+        { "tds", 1, NULL, 't' },     { "cycles", 1, NULL, 'c' },
+        { "mode", 1, NULL, 'M' },    { "hold", 0, NULL, 'H' },
+        { "timeout", 1, NULL, 'T' }, { "quiet", 0, NULL, 'q' },
+        { "json", 0, NULL, 'j' },    { "help", 0, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     int i, c;
 
     while ((c = getopt_long(argc, argv, "h", table, &i)) != -1) {
         switch (c) {
-        case 'p': o->payload = optarg; break;
-        case 'v': o->vcpus = number("vcpus", optarg, 1, TD_MAX_VCPUS); break;
-        case 'm': o->mem_mb = number("mem", optarg, 17, 3072); break;
-        case 'a': o->accept_mb = number("accept", optarg, 0, 3000); break;
-        case 't': o->tds = number("tds", optarg, 1, 64); break;
-        case 'c': o->cycles = number("cycles", optarg, 1, 1000000); break;
-        case 'M': o->mode = mode_number(optarg); break;
-        case 'H': o->mode = TD_MODE_HOLD; break;
-        case 'T': o->timeout = number("timeout", optarg, 1, 100000); break;
-        case 'q': o->quiet = true; break;
-        case 'j': o->json = true; break;
+        case 'p':
+            o->payload = optarg;
+            break;
+        case 'v':
+            o->vcpus = number("vcpus", optarg, 1, TD_MAX_VCPUS);
+            break;
+        case 'm':
+            o->mem_mb = number("mem", optarg, 17, 3072);
+            break;
+        case 'a':
+            o->accept_mb = number("accept", optarg, 0, 3000);
+            break;
+        case 't':
+            o->tds = number("tds", optarg, 1, 64);
+            break;
+        case 'c':
+            o->cycles = number("cycles", optarg, 1, 1000000);
+            break;
+        case 'M':
+            o->mode = mode_number(optarg);
+            break;
+        case 'H':
+            o->mode = TD_MODE_HOLD;
+            break;
+        case 'T':
+            o->timeout = number("timeout", optarg, 1, 100000);
+            break;
+        case 'q':
+            o->quiet = true;
+            break;
+        case 'j':
+            o->json = true;
+            break;
         default:
             fputs(usage, c == 'h' ? stdout : stderr);
             exit(c != 'h');
@@ -283,8 +315,13 @@ static void parse(struct options *o, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct options opt = {
-        .payload = beside("payload.bin"), .vcpus = 1, .mem_mb = 32, .accept_mb = 2, .tds = 1,
-        .cycles = 1, .timeout = 120,
+        .payload = beside("payload.bin"),
+        .vcpus = 1,
+        .mem_mb = 32,
+        .accept_mb = 2,
+        .tds = 1,
+        .cycles = 1,
+        .timeout = 120,
     };
     uint8_t *image;
     bool ok;

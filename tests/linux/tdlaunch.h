@@ -72,7 +72,7 @@ struct td {
     uint32_t echo;
     uint8_t mmio[4096];
     unsigned notify_vector;
-    unsigned memory_faults;     /* KVM_EXIT_MEMORY_FAULT, by which implicit conversion comes */
+    unsigned memory_faults;     /* KVM_EXIT_MEMORY_FAULT: implicit conversions */
     uint8_t exit_code;
     int error;                  /* errno of KVM_RUN with TD_END_ERROR */
     atomic_int end;             /* enum td_end */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What vmtest and its guest agree on: memory map and ports. Included by C and by assembly. */
+/*
+ * What vmtest and its guest agree on: memory map and ports. Included by C and by
+ * assembly.
+ */
 #ifndef TESTS_LINUX_VM_PROTO_H
 #define TESTS_LINUX_VM_PROTO_H
 
@@ -19,6 +22,7 @@
 #define VM_PORT_LEVEL   0x51c       /* out 32: lower that GSI */
 
 #define VM_GSI          5
-#define VM_BRAND        "tdxemu nested virtual machine, brand string 1.0"    /* 47 + NUL */
+/* 47 characters and the NUL */
+#define VM_BRAND        "tdxemu nested virtual machine, brand string 1.0"
 
 #endif

@@ -72,7 +72,8 @@ static void test_mmio(void)
     check_eq(mmio_read64(va + 0x30), 0xfedcba9876543210, "MMIO: 64 bits");
     /* Reads 0x76543210, adds, writes; what is read then is the complement of the sum. */
     __asm__ volatile("addl %0, (%1)" : : "r"(v), "r"(va + 0x20) : "memory", "cc");
-    check_eq(mmio_read32(va + 0x20), ~(0x76543210u + 0x01010101u), "MMIO: read-modify-write");
+    check_eq(mmio_read32(va + 0x20), ~(0x76543210u + 0x01010101u),
+             "MMIO: read-modify-write");
 }
 
 bool guest_trap(struct trap_frame *f)

@@ -14,7 +14,9 @@
 
 /* vmguest_cpu.c */
 void test_cpu(void);
-/* vmguest_mem.c: #PF, INVLPG, access rights; page_fault() serves the demand-paged area. */
+/*
+ * vmguest_mem.c: #PF, INVLPG, access rights; page_fault() serves the demand-paged area.
+ */
 void test_memory(void);
 bool page_fault(struct trap_frame *f);
 /* vmguest_irq.c */

@@ -2,9 +2,9 @@
 /* CPUID, MSRs, control and debug registers, exceptions, FPU state in a nested VM. */
 #include "vmguest.h"
 
-#define X86_VEC_DB  1
-#define X86_VEC_NM  7
-#define DR6_FIXED   0xffff0ff0
+#define X86_VEC_DB 1
+#define X86_VEC_NM 7
+#define DR6_FIXED  0xffff0ff0
 
 static void test_cpuid(void)
 {
@@ -15,7 +15,8 @@ static void test_cpuid(void)
     }
     check(!memcmp(brand, VM_BRAND, 48), "CPUID: brand string set by user space");
     cpuid(0x40000000, 0, r);
-    check(r[1] == 0x4b4d564b && r[2] == 0x564b4d56 && r[3] == 0x4d, "CPUID: KVM's signature");
+    check(r[1] == 0x4b4d564b && r[2] == 0x564b4d56 && r[3] == 0x4d,
+          "CPUID: KVM's signature");
     cpuid(1, 0, r);
     check(r[2] & 1u << 31, "CPUID: hypervisor bit");
     check_eq(r[1] >> 24, 0, "CPUID: APIC id of the first CPU");
@@ -37,8 +38,10 @@ static void test_msr(void)
     wrmsr(0x277, 0x0606060606060606);
     check_eq(rdmsr(0x277), 0x0606060606060606, "MSR PAT: keeps its value");
     wrmsr(0x277, v);
-    check_eq(wrmsr_try(MSR_LSTAR, 1ull << 63), X86_VEC_GP, "MSR LSTAR: not canonical is #GP");
-    check_eq(wrmsr_try(MSR_EFER, efer | 1 << 1), X86_VEC_GP, "MSR EFER: reserved bit is #GP");
+    check_eq(wrmsr_try(MSR_LSTAR, 1ull << 63), X86_VEC_GP,
+             "MSR LSTAR: not canonical is #GP");
+    check_eq(wrmsr_try(MSR_EFER, efer | 1 << 1), X86_VEC_GP,
+             "MSR EFER: reserved bit is #GP");
     check_eq(rdmsr_try(0xdeadbeef, &v), X86_VEC_GP, "MSR 0xdeadbeef: #GP");
     check_eq(this_cpu()->trap_error, 0, "MSR 0xdeadbeef: error code 0");
     t0 = rdtsc();
@@ -84,15 +87,19 @@ static void test_debug_registers(void)
 
     /* DR0: break on 8-byte writes to watched (R/W = 1, LEN = 2). */
     __asm__ volatile("mov %0, %%dr6; mov %1, %%dr0; mov %2, %%dr7"
-                     : : "r"((u64)DR6_FIXED), "r"(&watched), "r"(0x90402ull));
+                     :
+                     : "r"((u64)DR6_FIXED), "r"(&watched), "r"(0x90402ull));
     check_eq(TRAP_OF("movq $1, (%0)", "r"(&watched)), X86_VEC_DB, "#DB: data breakpoint");
     __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
     check_eq(dr6 & 0xf, 1, "#DB: DR6 names the breakpoint");
     __asm__ volatile("mov %%dr7, %0" : "=r"(dr7));
     check_eq(dr7, 0x90402, "DR7: keeps its value");
-    __asm__ volatile("mov %0, %%dr7; mov %1, %%dr6" : : "r"(0x400ull), "r"((u64)DR6_FIXED));
+    __asm__ volatile("mov %0, %%dr7; mov %1, %%dr6"
+                     :
+                     : "r"(0x400ull), "r"((u64)DR6_FIXED));
 
-    check_eq(TRAP_OF("pushfq; orq $0x100, (%%rsp); popfq; nop"), X86_VEC_DB, "#DB: single step");
+    check_eq(TRAP_OF("pushfq; orq $0x100, (%%rsp); popfq; nop"), X86_VEC_DB,
+             "#DB: single step");
     __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
     check(dr6 & 1 << 14, "#DB: DR6.BS");
 }
@@ -110,7 +117,8 @@ static void test_exceptions(void)
     check_eq(TRAP_OF("movw $0x7f8, %%ax; movw %%ax, %%es"), X86_VEC_GP,
              "exception: #GP of a selector");
     check_eq(this_cpu()->trap_error, 0x7f8, "exception: error code of that #GP");
-    check_eq(TRAP_OF(".byte 0x0f, 0x01, 0xc4"), X86_VEC_UD, "VMXOFF outside of VMX is #UD");
+    check_eq(TRAP_OF(".byte 0x0f, 0x01, 0xc4"), X86_VEC_UD,
+             "VMXOFF outside of VMX is #UD");
     __asm__ volatile("vmcall" : "=a"(ret) : "0"(999ull) : "memory");
     check_eq(ret, -1000ull, "VMCALL: KVM's ENOSYS");
     __asm__ volatile("wbinvd" : : : "memory");

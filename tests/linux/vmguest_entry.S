@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Nested guest: real mode at VM_START (with a few checks there), protected mode, 64-bit mode.
- * Other CPUs start at VM_AP_START by a start-up IPI and take the same way without the checks.
+ * Nested guest: real mode at VM_START (with a few checks there), protected mode, 64-bit
+ * mode. Other CPUs start at VM_AP_START by a start-up IPI and take the same way without
+ * the checks.
  */
 #include "guest.h"
 #include "vm_proto.h"
@@ -114,7 +115,10 @@ start32:
 
     .set MSR_EFER_NUM, 0xc0000080
 
-    /* VA = GPA for the first and the fourth GiB by 2M pages; GiB 2 starts with a page table. */
+    /*
+     * VA = GPA for the first and the fourth GiB by 2M pages; GiB 2 starts with a page
+     * table.
+     */
 build_page_tables:
     movl $pdpt + PTE_PRESENT_RW, pml4
     movl $pd0 + PTE_PRESENT_RW, pdpt

@@ -1,35 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Interrupts of a nested VM: xAPIC by MMIO, x2APIC by MSRs, timer and HLT, self-IPI, TPR, NMI,
- * the I/O APIC with edge and level, and a second CPU with INIT, start-up IPI and IPIs.
+ * Interrupts of a nested VM: xAPIC by MMIO, x2APIC by MSRs, timer and HLT, self-IPI,
+ * TPR, NMI, the I/O APIC with edge and level, and a second CPU with INIT, start-up IPI
+ * and IPIs.
  */
 #include "vmguest.h"
 
-#define VEC_TIMER   0x40
-#define VEC_PING    0x41
-#define VEC_PONG    0x42
-#define VEC_SELF    0x50
-#define VEC_IOAPIC  0x70
-#define LAPIC       0xfee00000ull
-#define LAPIC_ID    0x20
-#define LAPIC_VERSION 0x30
-#define LAPIC_EOI   0xb0
-#define LAPIC_SVR   0xf0
-#define LAPIC_ICR   0x300
-#define LAPIC_ICR2  0x310
-#define LAPIC_LVTT  0x320
-#define LAPIC_TMICT 0x380
-#define LAPIC_TDCR  0x3e0
-#define IOAPIC      0xfec00000ull
-#define ICR_INIT    0x4500
-#define ICR_STARTUP 0x4600
-#define ICR_NMI     0x4400
+#define VEC_TIMER         0x40
+#define VEC_PING          0x41
+#define VEC_PONG          0x42
+#define VEC_SELF          0x50
+#define VEC_IOAPIC        0x70
+#define LAPIC             0xfee00000ull
+#define LAPIC_ID          0x20
+#define LAPIC_VERSION     0x30
+#define LAPIC_EOI         0xb0
+#define LAPIC_SVR         0xf0
+#define LAPIC_ICR         0x300
+#define LAPIC_ICR2        0x310
+#define LAPIC_LVTT        0x320
+#define LAPIC_TMICT       0x380
+#define LAPIC_TDCR        0x3e0
+#define IOAPIC            0xfec00000ull
+#define ICR_INIT          0x4500
+#define ICR_STARTUP       0x4600
+#define ICR_NMI           0x4400
 #define LVTT_TSC_DEADLINE (2u << 17)
-#define LVT_MASKED  (1u << 16)
-#define ADDITIONS   20000u
-/* In TSC ticks; KVM's timer may be 5 % early, as L1 knows its TSC's rate by measuring only. */
-#define DEADLINE    3000000u
-#define ROUNDS      100u
+#define LVT_MASKED        (1u << 16)
+#define ADDITIONS         20000u
+/*
+ * In TSC ticks; KVM's timer may be 5 % early, as L1 knows its TSC's rate by measuring
+ * only.
+ */
+#define DEADLINE 3000000u
+#define ROUNDS   100u
 
 bool x2apic;
 static volatile u32 ap_up, ap_go, shared_count;
@@ -82,12 +86,12 @@ static void test_timer(void)
     u32 r[4], n = cpu->irqs[VEC_TIMER];
     u64 t0;
 
-    wrmsr(MSR_X2APIC_LVTT, VEC_TIMER | 1u << 17);       /* periodic */
+    wrmsr(MSR_X2APIC_LVTT, VEC_TIMER | 1u << 17); /* periodic */
     wrmsr(MSR_X2APIC_TMICT, 1000000);
     halt_for(VEC_TIMER, n + 5);
     check(cpu->irqs[VEC_TIMER] >= n + 5, "x2APIC: periodic timer wakes HLT five times");
     wrmsr(MSR_X2APIC_LVTT, LVT_MASKED);
-    irq_enable();                                       /* one may be pending */
+    irq_enable(); /* one may be pending */
     irq_disable();
     cpuid(1, 0, r);
     if (check(r[2] & 1u << 24, "CPUID: TSC deadline timer")) {
@@ -96,7 +100,8 @@ static void test_timer(void)
         t0 = rdtsc();
         wrmsr(MSR_TSC_DEADLINE, t0 + DEADLINE);
         halt_for(VEC_TIMER, n + 1);
-        check(rdtsc() - t0 >= DEADLINE - DEADLINE / 20, "x2APIC: TSC deadline, not too early");
+        check(rdtsc() - t0 >= DEADLINE - DEADLINE / 20,
+              "x2APIC: TSC deadline, not too early");
         wrmsr(MSR_X2APIC_LVTT, LVT_MASKED);
     }
 }
@@ -146,10 +151,14 @@ static void test_ioapic(void)
     out32(VM_PORT_IRQ, VM_GSI);
     check(wait_irqs(cpu, VEC_IOAPIC, 1), "I/O APIC: edge interrupt");
     out32(VM_PORT_LEVEL, VM_GSI);
-    /* Level: stays asserted across the EOI, so it comes again until user space lowers it. */
+    /*
+     * Level: stays asserted across the EOI, so it comes again until user space lowers
+     * it.
+     */
     ioapic_write(0x10 + 2 * VM_GSI, VEC_IOAPIC | 1 << 15);
     out32(VM_PORT_IRQ, VM_GSI);
-    check(wait_irqs(cpu, VEC_IOAPIC, 3), "I/O APIC: level interrupt comes again after EOI");
+    check(wait_irqs(cpu, VEC_IOAPIC, 3),
+          "I/O APIC: level interrupt comes again after EOI");
     out32(VM_PORT_LEVEL, VM_GSI);
     irq_enable();
     irq_disable();
@@ -158,7 +167,7 @@ static void test_ioapic(void)
 
 void test_irq(void)
 {
-    out8(0x21, 0xff);           /* the PICs stay out of this */
+    out8(0x21, 0xff); /* the PICs stay out of this */
     out8(0xa1, 0xff);
     test_xapic();
     enable_x2apic();

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Paging of a nested VM: its own page faults, access rights, INVLPG, accessed and dirty bits. */
+/*
+ * Paging of a nested VM: its own page faults, access rights, INVLPG, accessed and dirty
+ * bits.
+ */
 #include "vmguest.h"
 
-#define TEST_VA     0x40000000ull   /* mapped by test_pt, 4K pages */
-#define DEMAND_VA   (TEST_VA + 0x100000)
+#define TEST_VA      0x40000000ull /* mapped by test_pt, 4K pages */
+#define DEMAND_VA    (TEST_VA + 0x100000)
 #define DEMAND_PAGES 128
-#define PHYS        0x400000ull     /* guest-physical pages to map there */
-#define PTE_P       1ull
-#define PTE_W       2ull
-#define PTE_A       0x20ull
-#define PTE_D       0x40ull
-#define PTE_NX      (1ull << 63)
+#define PHYS         0x400000ull /* guest-physical pages to map there */
+#define PTE_P        1ull
+#define PTE_W        2ull
+#define PTE_A        0x20ull
+#define PTE_D        0x40ull
+#define PTE_NX       (1ull << 63)
 
 extern volatile u64 test_pt[512];
 static u32 demand_faults;
@@ -42,13 +45,14 @@ static void test_faults(void)
              "#PF: page not present");
     check_eq(cpu->trap_cr2, TEST_VA + 0x123, "#PF: CR2");
     check_eq(cpu->trap_error, 0, "#PF: error code of a read");
-    check_eq(TRAP_OF("movq $1, (%0)", "r"(TEST_VA)), X86_VEC_PF, "#PF: write, not present");
+    check_eq(TRAP_OF("movq $1, (%0)", "r"(TEST_VA)), X86_VEC_PF,
+             "#PF: write, not present");
     check_eq(cpu->trap_error, 2, "#PF: error code of a write");
     *pte = PHYS | PTE_P;
     check_eq(TRAP_OF("movq (%0), %%rax", "r"(TEST_VA)), NO_TRAP, "read-only page: read");
     check_eq(TRAP_OF("movq $1, (%0)", "r"(TEST_VA)), X86_VEC_PF, "read-only page: write");
     check_eq(cpu->trap_error, 3, "read-only page: error code");
-    *(volatile u32 *)PHYS = 0xe3ff41;           /* jmp *%r11, which TRY has set */
+    *(volatile u32 *)PHYS = 0xe3ff41; /* jmp *%r11, which TRY has set */
     *pte = PHYS | PTE_P | PTE_NX;
     invlpg((void *)TEST_VA);
     check_eq(TRAP_OF("jmp *%0", "r"(TEST_VA)), X86_VEC_PF, "no-execute page: fetch");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vmtest: an ordinary VM through /dev/kvm, two vCPUs, in-kernel interrupt controllers. Its guest
- * (vmguest.bin) checks the CPU from inside and prints "ok - " and "not ok - " lines; this program
- * plays the devices and passes the lines on. Exits 0 if there is no "not ok".
+ * vmtest: an ordinary VM through /dev/kvm, two vCPUs, in-kernel interrupt controllers.
+ * Its guest (vmguest.bin) checks the CPU from inside and prints "ok - " and "not ok - "
+ * lines; this program plays the devices and passes the lines on. Exits 0 if there is no
+ * "not ok".
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,7 +29,7 @@
 #define MAX_CPUID 256
 
 struct cpuid_list {
-    struct kvm_cpuid2 head;
+    uint32_t nent, padding; /* struct kvm_cpuid2, with room */
     struct kvm_cpuid_entry2 entries[MAX_CPUID];
 };
 
@@ -47,7 +48,7 @@ static struct {
     unsigned checks, failed, timeout, io_exits, mmio_exits;
     uint32_t echo, count;
     uint8_t mmio[4096];
-    atomic_int end;             /* 0 running, else 1 + exit code, or -1 */
+    atomic_int end; /* 0 running, else 1 + exit code, or -1 */
 } vm = { .lock = PTHREAD_MUTEX_INITIALIZER, .timeout = 120 };
 
 static void check(bool ok, const char *name)
@@ -179,13 +180,14 @@ static void print_state(int index)
         ioctl(vm.cpu[index].fd, KVM_GET_SREGS, &s)) {
         return;
     }
-    printf("# vCPU %d: rip %#llx rsp %#llx rflags %#llx rax %#llx rcx %#llx rdx %#llx\n", index,
-           (unsigned long long)r.rip, (unsigned long long)r.rsp, (unsigned long long)r.rflags,
-           (unsigned long long)r.rax, (unsigned long long)r.rcx, (unsigned long long)r.rdx);
+    printf("# vCPU %d: rip %#llx rsp %#llx rflags %#llx rax %#llx rcx %#llx rdx %#llx\n",
+           index, (unsigned long long)r.rip, (unsigned long long)r.rsp,
+           (unsigned long long)r.rflags, (unsigned long long)r.rax,
+           (unsigned long long)r.rcx, (unsigned long long)r.rdx);
     printf("# cs %#x base %#llx cr0 %#llx cr2 %#llx cr3 %#llx cr4 %#llx efer %#llx\n",
            s.cs.selector, (unsigned long long)s.cs.base, (unsigned long long)s.cr0,
-           (unsigned long long)s.cr2, (unsigned long long)s.cr3, (unsigned long long)s.cr4,
-           (unsigned long long)s.efer);
+           (unsigned long long)s.cr2, (unsigned long long)s.cr3,
+           (unsigned long long)s.cr4, (unsigned long long)s.efer);
     fflush(stdout);
 }
 
@@ -249,14 +251,14 @@ static void set_cpuid(int index)
     struct cpuid_list *c = calloc(1, sizeof(*c));
 
     must(c != NULL, "memory");
-    c->head.nent = MAX_CPUID;
+    c->nent = MAX_CPUID;
     must(!ioctl(vm.kvm, KVM_GET_SUPPORTED_CPUID, c), "KVM_GET_SUPPORTED_CPUID");
-    for (uint32_t i = 0; i < c->head.nent; i++) {
+    for (uint32_t i = 0; i < c->nent; i++) {
         struct kvm_cpuid_entry2 *e = &c->entries[i];
 
         if (e->function == 1) {
             e->ebx = (e->ebx & 0xffff) | (uint32_t)index << 24 | VM_MAX_CPUS << 16;
-            e->ecx |= 1u << 24 | 1u << 31;      /* TSC deadline timer, hypervisor */
+            e->ecx |= 1u << 24 | 1u << 31; /* TSC deadline timer, hypervisor */
         } else if (e->function >= 0x80000002 && e->function <= 0x80000004) {
             memcpy(&e->eax, brand + 16 * (e->function - 0x80000002), 16);
         }
@@ -281,8 +283,8 @@ static void create_vcpu(int index)
 {
     vm.cpu[index].fd = ioctl(vm.vm, KVM_CREATE_VCPU, index);
     must(vm.cpu[index].fd >= 0, "KVM_CREATE_VCPU");
-    vm.cpu[index].run = mmap(NULL, vm.run_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-                             vm.cpu[index].fd, 0);
+    vm.cpu[index].run =
+        mmap(NULL, vm.run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vm.cpu[index].fd, 0);
     must(vm.cpu[index].run != MAP_FAILED, "mmap of a vCPU");
     set_cpuid(index);
     if (!index) {
@@ -305,7 +307,8 @@ static void create_vm(void)
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     must(vm.ram != MAP_FAILED, "mmap of guest memory");
     region.userspace_addr = (uintptr_t)vm.ram;
-    must(!ioctl(vm.vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
+    must(!ioctl(vm.vm, KVM_SET_USER_MEMORY_REGION, &region),
+         "KVM_SET_USER_MEMORY_REGION");
 }
 
 static void load(const char *path)
@@ -332,7 +335,8 @@ static void run(void)
 
     sigaction(SIGUSR1, &sa, NULL);
     for (intptr_t i = 0; i < VM_MAX_CPUS; i++) {
-        must(!pthread_create(&vm.cpu[i].thread, NULL, vcpu_thread, (void *)i), "a thread");
+        must(!pthread_create(&vm.cpu[i].thread, NULL, vcpu_thread, (void *)i),
+             "a thread");
     }
     while (!atomic_load(&vm.end) && time(NULL) - start < vm.timeout) {
         nanosleep(&tick, NULL);
@@ -356,7 +360,9 @@ static void run(void)
 int main(int argc, char **argv)
 {
     static const struct option table[] = {
-        { "guest", 1, NULL, 'g' }, { "timeout", 1, NULL, 't' }, { NULL, 0, NULL, 0 },
+        { "guest", 1, NULL, 'g' },
+        { "timeout", 1, NULL, 't' },
+        { NULL, 0, NULL, 0 },
     };
     const char *guest = beside("vmguest.bin");
     int c;
