@@ -203,7 +203,8 @@ static void tpr_virtualisation(void)
     set_vreg(VTPR, 0x70);
     post_virtual(V_MID);
     vm_start(&vm, g_tpr_cr8);
-    check(taken == 1 && order[0] == V_MID, "MOV to CR8 that lowers the TPR delivers (29.3)");
+    check(taken == 1 && order[0] == V_MID,
+          "MOV to CR8 that lowers the TPR delivers (29.3)");
 }
 
 static void eoi_exit(void)
@@ -349,7 +350,8 @@ static void posted(void)
     post_virtual(V_MID);
     apic_self(NV);
     vm_start(&vm, g_spin_more);
-    check(vm_ended(&vm) && !taken, "IF = 0: the notification is processed, none delivered");
+    check(vm_ended(&vm) && !taken,
+          "IF = 0: the notification is processed, none delivered");
     check(vbit(VIRR, V_HIGH) && vbit(VIRR, V_MID) && vbit(VIRR, V_LOW),
           "PIR is merged into VIRR (29.6)");
     check_eq(vmread(VMCS_GUEST_INTR_STATUS), V_HIGH, "RVI is the highest (29.6)");
@@ -367,7 +369,8 @@ static void posted(void)
     post(V_MID);
     apic_self(V_HIGH);
     check_eq(vm_start(&vm, g_spin), VMX_EXIT_EXT_INTR, "another vector exits (29.6)");
-    check_eq(vmread(VMCS_EXIT_INTR_INFO), INTR_VALID | V_HIGH, "another vector: acknowledged");
+    check_eq(vmread(VMCS_EXIT_INTR_INFO), INTR_VALID | V_HIGH,
+             "another vector: acknowledged");
     check_eq(desc->pir[V_MID / 32], 1u << V_MID % 32, "another vector leaves PIR");
     apic_write(APIC_EOI, 0);
 

@@ -184,7 +184,8 @@ static void cr4_vmxe(void)
 
     check_eq(write_cr4_safe(cr4 | CR4_VMXE), NO_FAULT, "CR4.VMXE can be set");
     check_eq(read_cr4(), cr4 | CR4_VMXE, "CR4.VMXE reads back");
-    check_eq(write_cr4_safe(cr4), NO_FAULT, "CR4.VMXE can be cleared out of VMX operation");
+    check_eq(write_cr4_safe(cr4), NO_FAULT,
+             "CR4.VMXE can be cleared out of VMX operation");
     check_eq(write_cr4_safe(cr4 | BIT(14)), GP, "CR4.SMXE without SMX is #GP");
     check_eq(write_cr4_safe(cr4 | BIT(63)), GP, "CR4[63] is #GP");
     check_eq(read_cr4(), cr4, "a faulting MOV to CR4 changes nothing");
@@ -208,7 +209,8 @@ static void feature_control(void)
 {
     u64 region = vmx_new_region(), v;
 
-    check_eq(rdmsr_safe(MSR_FEATURE_CONTROL, &v), NO_FAULT, "FEATURE_CONTROL is readable");
+    check_eq(rdmsr_safe(MSR_FEATURE_CONTROL, &v), NO_FAULT,
+             "FEATURE_CONTROL is readable");
     check_eq(v, 0, "FEATURE_CONTROL is 0 after reset");
     write_cr4(read_cr4() | CR4_VMXE);
     check_eq(vmxon(region), VM_FAULT(GP), "VMXON with the lock bit 0 is #GP (23.7)");

@@ -155,7 +155,8 @@ static void walk_violation(void)
     e = ept_entry(vm.ept, (u64)table, 0);
     old = *e;
     set_entry(e, 0);
-    check_eq(vm_start(&vm, g_read), VMX_EXIT_EPT_VIOLATION, "page walk, not present: exit 48");
+    check_eq(vm_start(&vm, g_read), VMX_EXIT_EPT_VIOLATION,
+             "page walk, not present: exit 48");
     check_eq(vm_qual() & (QUAL_GLA | QUAL_FINAL | QUAL_READ), QUAL_GLA | QUAL_READ,
              "page walk: a read, GLA valid, not the final translation (table 27-7)");
     check_eq(vmread(VMCS_GUEST_PHYSICAL_ADDR), (u64)table,
@@ -171,7 +172,8 @@ static void misconfig(u64 *e, u64 value, const char *rule)
     u64 old = *e;
 
     set_entry(e, value);
-    check_eq(vm_start(&vm, g_read), VMX_EXIT_EPT_MISCONFIG, "%s: exit 49 (28.3.3.1)", rule);
+    check_eq(vm_start(&vm, g_read), VMX_EXIT_EPT_MISCONFIG, "%s: exit 49 (28.3.3.1)",
+             rule);
     if (vm_reason() == VMX_EXIT_EPT_MISCONFIG) {
         check_eq(vmread(VMCS_GUEST_PHYSICAL_ADDR), (u64)target + 0x18,
                  "%s: guest-physical address", rule);
@@ -198,7 +200,8 @@ static void misconfigs(void)
     misconfig(e, base | EPT_RWX | 3 << 3, "memory type 3");
     misconfig(e, base | EPT_RWX | 7 << 3, "memory type 7");
     if (width < 52) {
-        misconfig(e, base | EPT_RWX | EPT_WB | BIT(width), "address bit beyond the width");
+        misconfig(e, base | EPT_RWX | EPT_WB | BIT(width),
+                  "address bit beyond the width");
     }
     misconfig(pd, *pd | BIT(3), "non-leaf, bit 3");
     misconfig(pd, *pd | BIT(6), "non-leaf, bit 6");
@@ -340,7 +343,8 @@ static void two_contexts(void)
 static void guest_cr3(void)
 {
     extern u64 boot_pml4[512];
-    u64 *pml4 = page_alloc(), *pdpt = page_alloc(), *pd = page_alloc(), *pt = page_alloc();
+    u64 *pml4 = page_alloc(), *pdpt = page_alloc(), *pd = page_alloc();
+    u64 *pt = page_alloc();
     u64 *other = page_alloc(), va = BIT(39), old;
 
     other[3] = 0x9999;
@@ -358,7 +362,8 @@ static void guest_cr3(void)
     vmwrite(VMCS_GUEST_CR3, (u64)pml4);
     vm_run(&vm);
     check_eq(seen, 0x9999, "the guest's page at the same linear address (28.4.1)");
-    check_eq(*(volatile u64 *)(va + 0x18), 0x8888, "the host's page again after the exit");
+    check_eq(*(volatile u64 *)(va + 0x18), 0x8888,
+             "the host's page again after the exit");
     target_gpa = old;
 }
 

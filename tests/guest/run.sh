@@ -39,6 +39,7 @@ seam_mem|1|$seam
 seam_td|1|$seam
 seam_smp|2|$seam
 seam_ve|1|$seam
+seam_life|2|$seam
 vmx_fuzz|1|
 seam_fuzz|2|$seam
 "
@@ -46,7 +47,8 @@ seam_fuzz|2|$seam
 cflags="-std=gnu11 -Os -g -Wall -Wextra -Wno-unused-parameter -Werror -m64
   -ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables
   -fcf-protection=none -fno-strict-aliasing -mno-red-zone -mgeneral-regs-only
-  -fno-tree-loop-distribute-patterns -Wno-array-bounds -I$here/lib -I$here/../../include ${GUEST_CFLAGS:-}"
+  -fno-tree-loop-distribute-patterns -Wno-array-bounds -I$here/lib
+  -I$here/../../include ${GUEST_CFLAGS:-}"
 
 build_lib()
 {
@@ -71,8 +73,9 @@ run()       # TEST CPUS ARGS: the program's lines, then how it ended
 {
     # shellcheck disable=SC2086
     timeout "${GUEST_TIMEOUT:-20}" "$qemu" -L "$firmware" -M q35 -m 512 -smp "$2" \
-        -cpu "$cpu" -nodefaults -display none -no-reboot -monitor none \
-        -serial none -debugcon stdio -device isa-debug-exit,iobase=0xf4,iosize=4 \
+        -cpu "$cpu" -global apic-common.vapic=off -nodefaults -display none \
+        -no-reboot -monitor none -serial none -debugcon stdio \
+        -device isa-debug-exit,iobase=0xf4,iosize=4 \
         -bios "$out/$1.rom" $3 ${GUEST_ARGS:-} </dev/null 2>"$out/stderr"
     status=$?
     sed 's/^/# /' "$out/stderr"

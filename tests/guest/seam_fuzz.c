@@ -18,7 +18,9 @@ const char test_name[] = "seam_fuzz";
 
 static u64 pool[POOL];
 static Td td;
-static u64 state[2] = { 0xda3e39cb94b95bdb ^ ((u64)SEED << 20), 0x9e3779b97f4a7c15 ^ SEED };
+static u64 state[2] = {
+    0xda3e39cb94b95bdb ^ ((u64)SEED << 20), 0x9e3779b97f4a7c15 ^ SEED,
+};
 
 static u64 rnd(void)
 {
@@ -169,15 +171,18 @@ void test_main(void)
         apic_write(APIC_EOI, 0);
     }
     check_eq(reserved, 0, "random calls: no status of class FFH (1.1)");
-    check(fine > ROUNDS / 100 && errors > ROUNDS / 4, "random calls: both kinds of outcome");
-    check_eq(tdh_2(TDH_SYS_RD, 0, TDX_MD_FEATURES0), TDX_SUCCESS, "the module still answers");
+    check(fine > ROUNDS / 100 && errors > ROUNDS / 4,
+          "random calls: both kinds of outcome");
+    check_eq(tdh_2(TDH_SYS_RD, 0, TDX_MD_FEATURES0), TDX_SUCCESS,
+             "the module still answers");
     smp_run(1, hammer, NULL);
     for (u32 i = 0; i < ROUNDS; i++) {
         count(random_call(true));
         apic_write(APIC_EOI, 0);
     }
     smp_wait(1);
-    check_eq(reserved + other_reserved, 0, "calls on two LPs at once: no status of class FFH");
+    check_eq(reserved + other_reserved, 0,
+             "calls on two LPs at once: no status of class FFH");
     check_eq(other_calls, ROUNDS, "calls on two LPs at once: all ended");
     for (u32 i = 0; i < ROUNDS; i++) {
         scribble();

@@ -75,7 +75,8 @@ static void in_root(void)
     check_eq(regs.rax, OPERAND(TDX_OPERAND_INVALID, RAX),
              "version 1 of a leaf that has only version 0");
     call(TDX_RAX(TDH_VP_INIT, 2), 0);
-    check_eq(TDX_STATUS_CODE(regs.rax) != 0, 1, "version 2 of a leaf with versions 0 and 1");
+    check_eq(TDX_STATUS_CODE(regs.rax) != 0, 1,
+             "version 2 of a leaf with versions 0 and 1");
 }
 
 static void seamldr(void)
@@ -89,7 +90,8 @@ static void seamldr(void)
     check_eq(info->p_seam_ready, 1, "SEAMLDR_INFO: P-SEAMLDR is ready");
     check_eq(info->seam_ready, 1, "SEAMLDR_INFO: the module is loaded");
     call(BIT(63) | SEAMLDR_INFO, (u64)info | 128);
-    check_eq(regs.rax, 0x8000000000000000, "SEAMLDR.INFO: an unaligned buffer is EBADPARAM");
+    check_eq(regs.rax, 0x8000000000000000,
+             "SEAMLDR.INFO: an unaligned buffer is EBADPARAM");
     call(BIT(63) | 0x777, 0);
     check_eq(regs.rax, 0x8000000000000003, "an unknown SEAMLDR leaf is EBADCALL");
 }
@@ -103,7 +105,8 @@ static void in_guest(void)
     vm_create(&vm);
     memset(&regs, 0, sizeof(regs));
     regs.rax = 0x21;
-    check_eq(vm_start(&vm, g_seamcall), VMX_EXIT_SEAMCALL, "SEAMCALL in a guest: exit 76");
+    check_eq(vm_start(&vm, g_seamcall), VMX_EXIT_SEAMCALL,
+             "SEAMCALL in a guest: exit 76");
     check_eq(vmread(VMCS_EXIT_INSN_LEN), 4, "SEAMCALL exit: length 4");
     check_eq(vm.rax, 0x21, "SEAMCALL exit: the guest's RAX");
     vm_skip();

@@ -19,9 +19,18 @@ static u64 free_page, source;
 enum { FREE = 0, BLOCKED = 1, PENDING = 2, PENDING_BLOCKED = 3, MAPPED = 4,
        NL_BLOCKED = 0x81, NL_MAPPED = 0x84 };
 
-static u64 sept_add(u64 rcx, u64 page) { return tdh_3(TDH_MEM_SEPT_ADD, rcx, td.tdr, page); }
-static u64 page_add(u64 rcx, u64 page) { return tdh4(TDH_MEM_PAGE_ADD, rcx, td.tdr, page, source); }
-static u64 page_aug(u64 rcx, u64 page) { return tdh_3(TDH_MEM_PAGE_AUG, rcx, td.tdr, page); }
+static u64 sept_add(u64 rcx, u64 page)
+{
+    return tdh_3(TDH_MEM_SEPT_ADD, rcx, td.tdr, page);
+}
+static u64 page_add(u64 rcx, u64 page)
+{
+    return tdh4(TDH_MEM_PAGE_ADD, rcx, td.tdr, page, source);
+}
+static u64 page_aug(u64 rcx, u64 page)
+{
+    return tdh_3(TDH_MEM_PAGE_AUG, rcx, td.tdr, page);
+}
 static u64 block(u64 rcx) { return tdh_2(TDH_MEM_RANGE_BLOCK, rcx, td.tdr); }
 static u64 unblock(u64 rcx) { return tdh_2(TDH_MEM_RANGE_UNBLOCK, rcx, td.tdr); }
 static u64 page_remove(u64 rcx) { return tdh_2(TDH_MEM_PAGE_REMOVE, rcx, td.tdr); }
@@ -33,8 +42,8 @@ static u64 track(void) { return tdh_1(TDH_MEM_TRACK, td.tdr); }
 static void info(u64 rcx, u32 level, u32 state, const char *what)
 {
     check_eq(tdh_out.rcx, rcx, "%s: RCX is the entry", what);
-    check_eq(tdh_out.rdx, level | state << 8, "%s: RDX is level %u, state %x", what, level,
-             state);
+    check_eq(tdh_out.rdx, level | state << 8, "%s: RDX is level %u, state %x", what,
+             level, state);
 }
 
 /* Checks of RCX = GPA | level for a leaf that takes levels @min.. @max. */
@@ -140,7 +149,8 @@ static void adding(void)
     check_eq(page_add(0x1000, free_page), OPERAND(TDX_EPT_ENTRY_STATE_INCORRECT, RCX),
              "PAGE.ADD: the entry is not free");
     check_eq(tdh_out.rdx, MAPPED << 8, "PAGE.ADD: RDX is level 0, MAPPED");
-    check_eq(tdh_out.rcx & 0xffffffffff007, a | 7, "PAGE.ADD: RCX is the entry with its HPA");
+    check_eq(tdh_out.rcx & 0xffffffffff007, a | 7,
+             "PAGE.ADD: RCX is the entry with its HPA");
     check_eq(extend(0x1080), INVALID(RCX), "MR.EXTEND: GPA not 256-byte aligned");
     check_eq(extend(TD_SHARED_BIT), INVALID(RCX), "MR.EXTEND: shared GPA");
     check_eq(extend(0x1100), TDX_SUCCESS, "MR.EXTEND");
@@ -152,7 +162,8 @@ static void before_finalize(void)
     u64 a = (u64)page_alloc();
 
     check_eq(page_aug(0x5000, a), TDX_SUCCESS, "PAGE.AUG when INITIALIZED");
-    check_eq(page_remove(0x5000), TDX_SUCCESS, "PAGE.REMOVE when INITIALIZED, not blocked");
+    check_eq(page_remove(0x5000), TDX_SUCCESS,
+             "PAGE.REMOVE when INITIALIZED, not blocked");
     check_eq(tdh_out.rcx, a, "PAGE.REMOVE: RCX is the page");
     check_eq(tdh_out.rdx, 0, "PAGE.REMOVE: RDX is 0");
 }
@@ -170,7 +181,8 @@ static void measurement(void)
         tdh_2(TDH_MNG_RD, td.tdr, TDX_MD_TDCS_MRTD + i);
         check_eq(tdh_out.r8, mrtd[i], "MRTD, part %u", i);
     }
-    check_eq(page_add(0x2000, free_page), TDX_OP_STATE_INCORRECT, "PAGE.ADD when RUNNABLE");
+    check_eq(page_add(0x2000, free_page), TDX_OP_STATE_INCORRECT,
+             "PAGE.ADD when RUNNABLE");
     check_eq(extend(0x1000), TDX_OP_STATE_INCORRECT, "MR.EXTEND when RUNNABLE");
 }
 
@@ -194,8 +206,10 @@ static void augmenting(void)
              "PAGE.AUG: the entry is not free");
     check_eq(tdh_out.rdx, PENDING << 8, "PAGE.AUG: RDX is level 0, PENDING");
     td.payload[2] = partly + 0x3000;
-    check_eq(page_aug(0x3000, td.payload[2]), TDX_SUCCESS, "PAGE.AUG of a page in a 2 MiB range");
-    check_eq(page_aug(0x200001, partly), METADATA(R8), "PAGE.AUG 2 MiB: a page of it is used");
+    check_eq(page_aug(0x3000, td.payload[2]), TDX_SUCCESS,
+             "PAGE.AUG of a page in a 2 MiB range");
+    check_eq(page_aug(0x200001, partly), METADATA(R8),
+             "PAGE.AUG 2 MiB: a page of it is used");
     check_eq(page_aug(0x200001, big), TDX_SUCCESS, "PAGE.AUG 2 MiB");
     tdh_1(TDH_PHYMEM_PAGE_RDMD, big + 0x5000);
     check_eq(tdh_out.rcx, PT_REG, "RDMD inside a 2 MiB page: type");
@@ -234,7 +248,8 @@ static void blocking(void)
     check_eq(tdh_out.rdx, MAPPED << 8, "PAGE.REMOVE not blocked: RDX");
     check_eq(block(0x1000), TDX_SUCCESS, "RANGE.BLOCK");
     check(!tdh_out.rcx && !tdh_out.rdx, "RANGE.BLOCK: RCX and RDX are 0");
-    check_eq(block(0x1000), OPERAND(TDX_GPA_RANGE_ALREADY_BLOCKED, RCX), "RANGE.BLOCK twice");
+    check_eq(block(0x1000), OPERAND(TDX_GPA_RANGE_ALREADY_BLOCKED, RCX),
+             "RANGE.BLOCK twice");
     check_eq(tdh_out.rdx, BLOCKED << 8, "RANGE.BLOCK twice: RDX");
     check_eq(page_remove(0x1000), OPERAND(TDX_TLB_TRACKING_NOT_DONE, RCX),
              "PAGE.REMOVE before MEM.TRACK");
@@ -256,7 +271,8 @@ static void blocking(void)
     check_eq(tdh_out.rcx, PT_NDA, "PAGE.REMOVE: the page is free");
     check_eq(tdh_1(TDH_PHYMEM_PAGE_WBINVD, KEYED(td.payload[0], td.hkid)), TDX_SUCCESS,
              "PAGE.WBINVD of it");
-    check_eq(page_aug(0x1000, td.payload[0]), TDX_SUCCESS, "PAGE.AUG at the same GPA again");
+    check_eq(page_aug(0x1000, td.payload[0]), TDX_SUCCESS,
+             "PAGE.AUG at the same GPA again");
 
     check_eq(block(0x2000), TDX_SUCCESS, "RANGE.BLOCK of a pending page");
     block(0x2000);

@@ -22,7 +22,8 @@ static void bad_page(const char *leaf, u64 (*call)(u64 page), u32 id, u64 wrong_
              "%s: page not 4 KiB aligned", leaf);
     check_eq(call(KEYED(free_page, keyid)), TDX_ST(TDX_OPERAND_INVALID, id),
              "%s: page with a KeyID", leaf);
-    check_eq(call(BIT(52)), TDX_ST(TDX_OPERAND_INVALID, id), "%s: page beyond MAXPA", leaf);
+    check_eq(call(BIT(52)), TDX_ST(TDX_OPERAND_INVALID, id), "%s: page beyond MAXPA",
+             leaf);
     check_eq(call(BIT(33)), TDX_ST(TDX_OPERAND_ADDR_RANGE_ERROR, id),
              "%s: page in no TDMR", leaf);
     check_eq(call(0x10000), TDX_ST(TDX_PAGE_METADATA_INCORRECT, id),
@@ -126,7 +127,8 @@ static void addcx(void)
     check_eq(rdmd_type(td.tdcs[0]), PT_TDCX, "RDMD of a TDCX");
     check_eq(tdh_out.rdx, td.tdr, "RDMD of a TDCX: its owner");
     check_eq(tdh_out.r8, 0, "RDMD of a TDCX: 4 KiB");
-    check_eq(vp_create_page(free_page), TDX_OP_STATE_INCORRECT, "VP.CREATE before MNG.INIT");
+    check_eq(vp_create_page(free_page), TDX_OP_STATE_INCORRECT,
+             "VP.CREATE before MNG.INIT");
     check_eq(mr_finalize(td.tdr), TDX_OP_STATE_INCORRECT, "MR.FINALIZE before MNG.INIT");
     check_eq(mng_rd_tdr(td.tdr), TDX_OP_STATE_INCORRECT, "MNG.RD before MNG.INIT");
 }
@@ -200,7 +202,8 @@ static void init(void)
         if ((u32)mask != ~0u) {
             p->cpuid[i].eax = ~(u32)mask & -~(u32)mask;
             check_eq(mng_init(td.tdr), INVALID(CPUID_CONFIG),
-                     "MNG.INIT: CPUID %llx, a bit that is not configurable", (long long)leaf);
+                     "MNG.INIT: CPUID %llx, a bit that is not configurable",
+                     (long long)leaf);
             check_eq((u32)tdh_out.rcx, (u32)leaf, "MNG.INIT: RCX is the leaf");
             td_default_params(&td);
             break;
@@ -267,7 +270,8 @@ static void vcpus(void)
              "VP.ENTER before MR.FINALIZE");
     check_eq(tdh_3(TDX_RAX(TDH_VP_INIT, 1), v->tdvpr, 0x1000, 0), TDX_SUCCESS, "VP.INIT");
     td.num_vcpus = 1;
-    check_eq(TDX_STATUS_CODE(vp_init(v->tdvpr)), TDX_VCPU_STATE_INCORRECT, "VP.INIT twice");
+    check_eq(TDX_STATUS_CODE(vp_init(v->tdvpr)), TDX_VCPU_STATE_INCORRECT,
+             "VP.INIT twice");
     check_eq(TDX_STATUS_CODE(vp_addcx_page(free_page)), TDX_VCPU_STATE_INCORRECT,
              "VP.ADDCX after VP.INIT");
     check_eq(mng_rd(TDX_MD_TDCS_NUM_VCPUS), 1, "MNG.RD: NUM_VCPUS");
@@ -392,7 +396,8 @@ static void finalize(void)
     for (u32 i = 0; i < 6; i++) {
         check_eq(mng_rd(TDX_MD_TDCS_MRTD + i), mrtd[i], "MRTD without pages, part %u", i);
     }
-    check_eq(vp_create_page(free_page), TDX_OP_STATE_INCORRECT, "VP.CREATE when RUNNABLE");
+    check_eq(vp_create_page(free_page), TDX_OP_STATE_INCORRECT,
+             "VP.CREATE when RUNNABLE");
     check_eq(vp_init(td.vcpu[0].tdvpr), TDX_OP_STATE_INCORRECT, "VP.INIT when RUNNABLE");
     check_eq(tdh_1(TDH_VP_ENTER, td.vcpu[0].tdvpr | BIT(60)), INVALID(RCX),
              "VP.ENTER: reserved bit of RCX");
@@ -410,9 +415,11 @@ static void tear_down(void)
 {
     check_eq(key_freeid(td.tdr), TDX_LIFECYCLE_STATE_INCORRECT, "KEY.FREEID too early");
     check_eq(reclaim(td.tdcs[0]), TDX_LIFECYCLE_STATE_INCORRECT, "RECLAIM too early");
-    check_eq(reclaim(td.tdr), TDX_LIFECYCLE_STATE_INCORRECT, "RECLAIM of the TDR too early");
+    check_eq(reclaim(td.tdr), TDX_LIFECYCLE_STATE_INCORRECT,
+             "RECLAIM of the TDR too early");
     check_eq(cache_wb(0), TDX_NO_HKID_READY_TO_WBCACHE, "CACHE.WB with no KeyID waiting");
-    check_eq(vpflushdone(td.tdr), TDX_FLUSHVP_NOT_DONE, "VPFLUSHDONE: a vCPU is associated");
+    check_eq(vpflushdone(td.tdr), TDX_FLUSHVP_NOT_DONE,
+             "VPFLUSHDONE: a vCPU is associated");
     check_eq(vp_flush(td.vcpu[1].tdvpr), TDX_SUCCESS, "VP.FLUSH of the second vCPU");
     bad_page("VPFLUSHDONE", vpflushdone, TDX_OPERAND_ID_RCX, td.tdcs[0]);
     check_eq(vpflushdone(td.tdr), TDX_SUCCESS, "VPFLUSHDONE");
@@ -429,7 +436,8 @@ static void tear_down(void)
     }
     check_eq(tdh_out.rax, TDX_SUCCESS, "CACHE.WB");
     check_eq(cache_wb(0), TDX_NO_HKID_READY_TO_WBCACHE, "CACHE.WB again");
-    check_eq(reclaim(td.tdcs[0]), TDX_LIFECYCLE_STATE_INCORRECT, "RECLAIM before KEY.FREEID");
+    check_eq(reclaim(td.tdcs[0]), TDX_LIFECYCLE_STATE_INCORRECT,
+             "RECLAIM before KEY.FREEID");
     bad_page("KEY.FREEID", key_freeid, TDX_OPERAND_ID_RCX, td.tdcs[0]);
     check_eq(key_freeid(td.tdr), TDX_SUCCESS, "KEY.FREEID");
     check_eq(key_freeid(td.tdr), TDX_LIFECYCLE_STATE_INCORRECT, "KEY.FREEID twice");

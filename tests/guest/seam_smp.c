@@ -74,7 +74,8 @@ static bool wait_running(u64 tdvpr)
 
     /* several times in a row: not just LP 1's VP.ENTER looking at its operands */
     for (u32 i = 0; i < 200000 && busy < 20; i++) {
-        busy = tdh_1(TDH_VP_FLUSH, tdvpr) == OPERAND(TDX_OPERAND_BUSY, RCX) ? busy + 1 : 0;
+        busy = tdh_1(TDH_VP_FLUSH, tdvpr) == OPERAND(TDX_OPERAND_BUSY,
+        RCX) ? busy + 1 : 0;
         for (u32 j = 0; j < 50; j++) {
             cpu_relax();
         }
@@ -106,7 +107,8 @@ static void running(void)
     if (!check(wait_running(vp), "VP.FLUSH of a running vCPU: OPERAND_BUSY, RCX (1.8)")) {
         finish();
     }
-    check_eq(tdh_2(TDH_MNG_ADDCX, (u64)page_alloc(), td.tdr), OPERAND(TDX_OPERAND_BUSY, RDX),
+    check_eq(tdh_2(TDH_MNG_ADDCX, (u64)page_alloc(), td.tdr), OPERAND(TDX_OPERAND_BUSY,
+                                                                      RDX),
              "MNG.ADDCX while a vCPU runs (1.8)");
     check_eq(tdh_1(TDH_MR_FINALIZE, td.tdr), OPERAND(TDX_OPERAND_BUSY, RCX),
              "MR.FINALIZE while a vCPU runs (1.8)");
@@ -124,18 +126,22 @@ static void running(void)
              "PAGE.RECLAIM of the TDR (1.8)");
     check_eq(tdh_2(TDH_VP_RD, vp, TDX_MD_VCPU_INDEX), TDX_VCPU_ASSOCIATED,
              "VP.RD of a vCPU that runs on another LP");
-    check(tdh_1(TDH_VP_ENTER, vp) & TDX_ERROR, "VP.ENTER of a vCPU that runs on another LP");
+    check(tdh_1(TDH_VP_ENTER, vp) & TDX_ERROR,
+          "VP.ENTER of a vCPU that runs on another LP");
     check_eq(tdh_2(TDH_MNG_RD, td.tdr, TDX_MD_TDCS_OP_STATE), TDX_SUCCESS,
              "MNG.RD while a vCPU runs");
 
     check_eq(tdh_2(TDH_MEM_RANGE_BLOCK, gpa, td.tdr), TDX_SUCCESS,
              "RANGE.BLOCK while a vCPU runs");
-    check_eq(tdh_2(TDH_MEM_PAGE_REMOVE, gpa, td.tdr), OPERAND(TDX_TLB_TRACKING_NOT_DONE, RCX),
+    check_eq(tdh_2(TDH_MEM_PAGE_REMOVE, gpa, td.tdr), OPERAND(TDX_TLB_TRACKING_NOT_DONE,
+                                                              RCX),
              "PAGE.REMOVE before MEM.TRACK");
-    check_eq(tdh_1(TDH_MEM_TRACK, td.tdr), TDX_SUCCESS, "MEM.TRACK while a vCPU runs (5.6)");
+    check_eq(tdh_1(TDH_MEM_TRACK, td.tdr), TDX_SUCCESS,
+             "MEM.TRACK while a vCPU runs (5.6)");
     check_eq(tdh_1(TDH_MEM_TRACK, td.tdr), TDX_PREVIOUS_TLB_EPOCH_BUSY,
              "MEM.TRACK again before the vCPU left (5.6)");
-    check_eq(tdh_2(TDH_MEM_PAGE_REMOVE, gpa, td.tdr), OPERAND(TDX_TLB_TRACKING_NOT_DONE, RCX),
+    check_eq(tdh_2(TDH_MEM_PAGE_REMOVE, gpa, td.tdr), OPERAND(TDX_TLB_TRACKING_NOT_DONE,
+                                                              RCX),
              "PAGE.REMOVE before the vCPU left (5.6)");
     kick(VECTOR_KICK);
     check_eq(job.regs.rax, VMX_EXIT_EXT_INTR, "an IPI kicks the vCPU out (8.4)");
@@ -188,7 +194,8 @@ static void posted_from_other(void)
     __atomic_store_n(&desc[4], 1 | (u64)NV << 16, __ATOMIC_SEQ_CST);
     apic_send(percpu[1].apic_id, NV);
     smp_wait(1);
-    check_eq(job.regs.rax, VMX_EXIT_TDCALL, "a posted interrupt from LP 0: no exit (8.9)");
+    check_eq(job.regs.rax, VMX_EXIT_TDCALL,
+             "a posted interrupt from LP 0: no exit (8.9)");
     check_eq(job.regs.rdi & 0xff, VECTOR_TD, "it arrives in the TD on LP 1 (8.9)");
     check_eq(desc[VECTOR_TD / 64], 0, "PIR is cleared (8.9)");
     check_eq(percpu[1].count[NV], 0, "the host of LP 1 sees no notification");

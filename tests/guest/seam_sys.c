@@ -257,7 +257,8 @@ static void config_tdmrs(void)
     bad_tdmr(TDX_NON_ORDERED_RESERVED_IN_TDMR, "reserved areas overlap");
     tdmr->reserved[last + 2].offset = 0x1000;
     tdmr->reserved[last + 2].size = 0x1000;
-    bad_tdmr(TDX_NON_ORDERED_RESERVED_IN_TDMR, "a reserved area behind the end of the list");
+    bad_tdmr(TDX_NON_ORDERED_RESERVED_IN_TDMR,
+             "a reserved area behind the end of the list");
     tdmr->reserved[0].size = 0x100800;
     bad_tdmr(TDX_INVALID_RESERVED_IN_TDMR, "reserved area not 4 KiB aligned");
     tdmr->reserved[last].size += 0x1000;
@@ -296,9 +297,11 @@ static void configure(void)
 
     check_eq(config(1), TDX_SUCCESS, "CONFIG");
     check_eq(config(1), TDX_SYS_CONFIG_NOT_PENDING, "CONFIG twice");
-    check_eq(tdh_1(TDH_SYS_TDMR_INIT, 0), TDX_SYS_NOT_READY, "TDMR.INIT before KEY.CONFIG");
+    check_eq(tdh_1(TDH_SYS_TDMR_INIT, 0), TDX_SYS_NOT_READY,
+             "TDMR.INIT before KEY.CONFIG");
     check_eq(tdh_0(TDH_SYS_KEY_CONFIG), TDX_SUCCESS, "KEY.CONFIG");
-    check_eq(tdh_0(TDH_SYS_KEY_CONFIG), TDX_SYS_KEY_CONFIG_NOT_PENDING, "KEY.CONFIG twice");
+    check_eq(tdh_0(TDH_SYS_KEY_CONFIG), TDX_SYS_KEY_CONFIG_NOT_PENDING,
+             "KEY.CONFIG twice");
     check_eq(tdh_1(TDH_SYS_TDMR_INIT, 0x1000), OPERAND(TDX_OPERAND_INVALID, RCX),
              "TDMR.INIT: unaligned base");
     check_eq(tdh_1(TDH_SYS_TDMR_INIT, BIT(30)), OPERAND(TDX_OPERAND_INVALID, RCX),

@@ -79,7 +79,8 @@ static void tdcalls(void)
     check_eq(tdcall(TDG_VP_INFO, 0, 0, 0, 0), TDX_SUCCESS, "TDG.VP.INFO");
     check_eq(r.out[1] & 0x3f, 48, "VP.INFO: GPAW");
     check_eq(r.out[2], td.params->attributes, "VP.INFO: ATTRIBUTES");
-    check_eq(r.out[3], td.num_vcpus | (u64)TD_MAX_VCPUS << 32, "VP.INFO: NUM and MAX_VCPUS");
+    check_eq(r.out[3], td.num_vcpus | (u64)TD_MAX_VCPUS << 32,
+             "VP.INFO: NUM and MAX_VCPUS");
     check_eq(r.out[4] & 0xffffffff, 0, "VP.INFO: VCPU_INDEX");
     check_eq(tdcall(0x777, 0, 0, 0, 0), OPERAND(TDX_OPERAND_INVALID, RAX),
              "TDCALL of an unknown leaf");
@@ -91,8 +92,10 @@ static void tdcalls(void)
              OPERAND(TDX_OPERAND_INVALID, RCX), "VM.RD: RCX is reserved");
     check_eq(tdcall(TDG_VM_RD, 0, TDX_MD_TDCS_CONFIG_FLAGS, 0, 0), TDX_SUCCESS, "VM.RD");
     check_eq(r.out[3], td.params->config_flags, "VM.RD: CONFIG_FLAGS");
-    check_eq(tdcall(TDG_VM_RD, 0, TDX_MD_TDCS_TD_CTLS, 0, 0), TDX_SUCCESS, "VM.RD: TD_CTLS");
-    check_eq(r.out[3] & 1, 1, "TD_CTLS: PENDING_VE_DISABLE follows SEPT_VE_DISABLE (9.4)");
+    check_eq(tdcall(TDG_VM_RD, 0, TDX_MD_TDCS_TD_CTLS, 0, 0), TDX_SUCCESS,
+             "VM.RD: TD_CTLS");
+    check_eq(r.out[3] & 1, 1,
+             "TD_CTLS: PENDING_VE_DISABLE follows SEPT_VE_DISABLE (9.4)");
     check_eq(tdcall(TDG_VM_WR, 0, 0x9100000000000010, 0, ~0ull), TDX_SUCCESS,
              "VM.WR: NOTIFY_ENABLES, as Linux does it (9.4)");
     check_eq(TDX_STATUS_CODE(tdcall(TDG_VM_WR, 0, TDX_MD_TDCS_ATTRIBUTES, 0, ~0ull)),
@@ -105,7 +108,8 @@ static void tdcalls(void)
     check_eq(r.out[3], 0, "VM.RD of no field: R8 is 0");
     check_eq(tdcall(TDG_SYS_RD, 0, TDX_MD_FEATURES0, 0, 0), TDX_SUCCESS, "TDG.SYS.RD");
     first = r.out[3];
-    check_eq(first, sys_rd(TDX_MD_FEATURES0), "TDG.SYS.RD: FEATURES0 as the host reads it");
+    check_eq(first, sys_rd(TDX_MD_FEATURES0),
+             "TDG.SYS.RD: FEATURES0 as the host reads it");
     check_eq(tdcall(TDG_VP_CPUIDVE_SET, 4, 0, 0, 0), OPERAND(TDX_OPERAND_INVALID, RCX),
              "CPUIDVE.SET: reserved bit");
 }
@@ -236,7 +240,8 @@ static void vmcall_registers(void)
     check_eq(r.out[0], 0, "after VP.VMCALL the guest's RAX is 0 (8.5)");
     check_eq(r.out[1], 0x300, "after VP.VMCALL the guest's RCX is the mask (8.5)");
     check_eq(r.out[2], 0xdddd, "after VP.VMCALL RDX, not selected, is the guest's (8.5)");
-    check(r.out[3] == 5 && r.out[4] == 6, "after VP.VMCALL R8 and R9 are the host's (8.5)");
+    check(r.out[3] == 5 && r.out[4] == 6,
+          "after VP.VMCALL R8 and R9 are the host's (8.5)");
 }
 
 static u64 exit_of(u32 n, u64 a0, u64 a1)
@@ -305,14 +310,16 @@ static void accepting(void)
     check_eq(op(OP_READ, 0x30008, 0), 0x1234, "an accepted page is writable");
     check_eq(tdcall(TDG_MEM_PAGE_ACCEPT, 0x30000, 0, 0, 0),
              TDX_ST(TDX_PAGE_ALREADY_ACCEPTED, 0), "PAGE.ACCEPT twice (9.3)");
-    check_eq(tdcall(TDG_MEM_PAGE_ACCEPT, 0 | 1, 0, 0, 0), TDX_ST(TDX_PAGE_SIZE_MISMATCH, 1),
+    check_eq(tdcall(TDG_MEM_PAGE_ACCEPT, 0 | 1, 0, 0, 0), TDX_ST(TDX_PAGE_SIZE_MISMATCH,
+                                                                 1),
              "PAGE.ACCEPT 2 MiB of a range of 4 KiB pages (9.3)");
     td_start_op(&td, OP_TDCALL, TDG_MEM_PAGE_ACCEPT, 0x200001, 0, 0, 0);
     check_eq(td_finish_op(&td, 0, &r), VMX_EXIT_EPT_VIOLATION,
              "PAGE.ACCEPT 2 MiB of a free entry: exit 48 (9.3)");
     check_eq(g->rdx >> 32 & 7, 1, "PAGE.ACCEPT 2 MiB: requested level 1 (8.7)");
     td.sept[td.num_sept] = (u64)pages_alloc(512, 0x200000);
-    check_eq(tdh_3(TDH_MEM_PAGE_AUG, 0x200001, td.tdr, td.sept[td.num_sept++]), TDX_SUCCESS,
+    check_eq(tdh_3(TDH_MEM_PAGE_AUG, 0x200001, td.tdr, td.sept[td.num_sept++]),
+             TDX_SUCCESS,
              "PAGE.AUG 2 MiB");
     check_eq(td_finish_op(&td, 0, &r), VMX_EXIT_TDCALL, "PAGE.ACCEPT 2 MiB starts again");
     check_eq(r.out[0], TDX_SUCCESS, "PAGE.ACCEPT 2 MiB succeeds");
@@ -326,7 +333,8 @@ static void accepting(void)
              "access to a blocked page: exit 48 (6.5)");
     check_eq(g->r8, 0x30000, "blocked page: GPA");
     check_eq(tdh_2(TDH_MEM_RANGE_UNBLOCK, 0x30000, td.tdr), TDX_SUCCESS, "RANGE.UNBLOCK");
-    check_eq(td_finish_op(&td, 0, &r), VMX_EXIT_TDCALL, "after UNBLOCK the access is done");
+    check_eq(td_finish_op(&td, 0, &r), VMX_EXIT_TDCALL,
+             "after UNBLOCK the access is done");
     check_eq(r.out[0], 0x1234, "the page kept its content");
 }
 
@@ -342,7 +350,8 @@ static void shared_memory(void)
     check_eq(buffer[1], 0xbeef, "the host reads what the TD wrote to shared memory");
     check_eq(exit_of(OP_READ, TD_SHARED_VA + mmio, 0), VMX_EXIT_EPT_VIOLATION,
              "shared GPA not present, suppress-#VE set: exit 48 (6.5)");
-    check_eq(td.regs.r8, TD_SHARED_BIT | mmio, "shared violation: R8 has the SHARED bit (8.4)");
+    check_eq(td.regs.r8, TD_SHARED_BIT | mmio,
+             "shared violation: R8 has the SHARED bit (8.4)");
     check_eq(td.regs.rcx & 7, 1, "shared violation: a read");
     check_eq(td.regs.rdx, 0, "shared violation: no extended qualification");
     pd = (u64 *)(td.shared_ept[256] & 0xffffffffff000);
@@ -373,11 +382,13 @@ static void measurements(void)
         }
     }
     op(OP_WRITE, gpa + 8, 0x1122334455667788);
-    check_eq(tdcall(TDG_MR_RTMR_EXTEND, gpa | 8, 0, 0, 0), OPERAND(TDX_OPERAND_INVALID, RCX),
+    check_eq(tdcall(TDG_MR_RTMR_EXTEND, gpa | 8, 0, 0, 0), OPERAND(TDX_OPERAND_INVALID,
+                                                                   RCX),
              "RTMR.EXTEND: unaligned");
     check_eq(tdcall(TDG_MR_RTMR_EXTEND, gpa, 4, 0, 0), OPERAND(TDX_OPERAND_INVALID, RDX),
              "RTMR.EXTEND: index 4");
-    check_eq(tdcall(TDG_MR_REPORT, gpa | 512, gpa, 0, 0), OPERAND(TDX_OPERAND_INVALID, RCX),
+    check_eq(tdcall(TDG_MR_REPORT, gpa | 512, gpa, 0, 0), OPERAND(TDX_OPERAND_INVALID,
+                                                                  RCX),
              "MR.REPORT: unaligned");
     check_eq(tdcall(TDG_MR_REPORT, gpa + PAGE_SIZE, gpa | 8, 0, 0),
              OPERAND(TDX_OPERAND_INVALID, RDX), "MR.REPORT: REPORTDATA unaligned");
@@ -389,16 +400,19 @@ static void measurements(void)
         ((u64 *)rep)[i] = op(OP_READ, gpa + PAGE_SIZE + i * 8, 0);
     }
     check_eq(rep->mac.type, TDX_REPORT_TYPE_TDX, "TDREPORT: type 81H (7.4)");
-    check_eq(((u64 *)rep->mac.report_data)[1], 0x1122334455667788, "TDREPORT: REPORTDATA");
+    check_eq(((u64 *)rep->mac.report_data)[1], 0x1122334455667788,
+             "TDREPORT: REPORTDATA");
     check_eq(rep->tdinfo.attributes, td.params->attributes, "TDREPORT: ATTRIBUTES");
     check_eq(rep->tdinfo.xfam, td.params->xfam, "TDREPORT: XFAM");
     tdh_2(TDH_MNG_RD, td.tdr, TDX_MD_TDCS_MRTD + 3);
-    check_eq(((u64 *)rep->tdinfo.mrtd)[3], tdh_out.r8, "TDREPORT: MRTD as MNG.RD gives it");
+    check_eq(((u64 *)rep->tdinfo.mrtd)[3], tdh_out.r8,
+             "TDREPORT: MRTD as MNG.RD gives it");
     check_eq(((u64 *)rep->tdinfo.rtmr[2])[0], 0, "TDREPORT: RTMR2 is 0");
     check_eq(tdcall(TDG_MR_RTMR_EXTEND, gpa, 2, 0, 0), TDX_SUCCESS, "RTMR.EXTEND");
     tdcall(TDG_MR_REPORT, gpa + PAGE_SIZE, gpa, 0, 0);
     /* SHA-384 of 48 zero bytes and the 48 bytes of the buffer */
-    check_eq(op(OP_READ, gpa + PAGE_SIZE + offsetof(struct tdx_report, tdinfo.rtmr[2]), 0),
+    check_eq(op(OP_READ, gpa + PAGE_SIZE + offsetof(struct tdx_report, tdinfo.rtmr[2]),
+                0),
              0xeac31f202c40c5bb, "RTMR2 = SHA-384(RTMR2, buffer) (7.3)");
 }
 
@@ -418,7 +432,8 @@ static void host_after_exit(void)
     check_eq(rdmsr(MSR_FMASK), 0x20200, "after a TD exit IA32_FMASK is 20200H (8.6)");
     check(!rdmsr(MSR_STAR) && !rdmsr(MSR_LSTAR) && !rdmsr(MSR_KERNEL_GS_BASE),
           "after a TD exit STAR, LSTAR, KERNEL_GS_BASE are 0 (8.6)");
-    check_eq(rdmsr(MSR_GS_BASE), (u64)this_cpu(), "after a TD exit the GS base is kept (8.6)");
+    check_eq(rdmsr(MSR_GS_BASE), (u64)this_cpu(),
+             "after a TD exit the GS base is kept (8.6)");
     check_eq(read_cr4() & CR4_VMXE, CR4_VMXE, "after a TD exit CR4.VMXE is kept");
 }
 
@@ -432,8 +447,10 @@ static void asynchronous_exits(void)
     td_start_op(&td, OP_WAIT_IRQ, 1000000000, 0, 0, 0, 0);
     check_eq(td_finish_op(&td, 0, &r), VMX_EXIT_EXT_INTR,
              "an interrupt for the host: exit 1 (8.4)");
-    check_eq(g->r9, INTR_VALID | VECTOR_HOST, "interrupt: R9 is the vector, acknowledged (8.4)");
-    check(apic_bit(APIC_ISR, VECTOR_HOST), "interrupt: in service in the host's APIC (8.4)");
+    check_eq(g->r9, INTR_VALID | VECTOR_HOST,
+             "interrupt: R9 is the vector, acknowledged (8.4)");
+    check(apic_bit(APIC_ISR, VECTOR_HOST),
+          "interrupt: in service in the host's APIC (8.4)");
     check(!g->rcx && !g->rdx && !g->r8 && !g->r10 && !g->r15 && !g->rbx && !g->rsi,
           "interrupt: the other registers are 0 (8.4)");
     check_eq(g->rbp, 0xbbbb, "interrupt: RBP is untouched (8.4)");
@@ -468,11 +485,13 @@ static void asynchronous_exits(void)
     apic_self(NV);
     op(OP_RDTSC, 0, 0);
     tdh_2(TDH_VP_RD, vp, TDX_MD_VCPU_STATE_DETAILS);
-    check_eq(tdh_out.r8 & 1, 1, "VCPU_STATE_DETAILS: a virtual interrupt is pending (8.9)");
+    check_eq(tdh_out.r8 & 1, 1,
+             "VCPU_STATE_DETAILS: a virtual interrupt is pending (8.9)");
     op(OP_WAIT_IRQ, 1000, 0);
     check_eq(r.vector, VECTOR_TD, "it arrives when the TD opens");
 
-    check_eq(tdh4(TDH_VP_WR, vp, TDX_MD_VCPU_PEND_NMI, 1, 1), TDX_SUCCESS, "VP.WR: PEND_NMI");
+    check_eq(tdh4(TDH_VP_WR, vp, TDX_MD_VCPU_PEND_NMI, 1, 1), TDX_SUCCESS,
+             "VP.WR: PEND_NMI");
     op(OP_RDTSC, 0, 0);
     check_eq(r.vector, NMI, "PEND_NMI injects an NMI at the next entry (8.3)");
     tdh_2(TDH_VP_RD, vp, TDX_MD_VCPU_PEND_NMI);

@@ -81,7 +81,8 @@ static void td_ctls(void)
     check_eq(tdcall(TDG_VM_RD, 0, 0x9100000000000019, 0, 0), TDX_SUCCESS,
              "VM.RD: TOPOLOGY_ENUM_CONFIGURED by Linux's id (9.4)");
     configured = r.out[3];
-    check_eq(TDX_STATUS_CODE(tdcall(TDG_VM_WR, 0, TDX_MD_TDCS_TD_CTLS, BIT(20), BIT(20))) != 0,
+    check_eq(TDX_STATUS_CODE(tdcall(TDG_VM_WR, 0, TDX_MD_TDCS_TD_CTLS, BIT(20),
+                                    BIT(20))) != 0,
              1, "VM.WR of TD_CTLS: bit 20 is reserved (9.4)");
     op(OP_CPUID, 2, 0);
     check_eq(r.vector, VE, "CPUID 2 before #VE reduction: #VE (10.2)");

@@ -155,11 +155,13 @@ static void control_addresses(void)
     expect_control(VMCS_SECONDARY_CONTROLS, vmread(VMCS_SECONDARY_CONTROLS) & ~CPU2_EPT,
                    "unrestricted guest without EPT (26.2.1.1)");
     vmwrite(VMCS_EXIT_MSR_STORE_ADDR, page | 8);
-    expect_control(VMCS_EXIT_MSR_STORE_COUNT, 1, "exit MSR-store area unaligned (26.2.1.2)");
+    expect_control(VMCS_EXIT_MSR_STORE_COUNT, 1,
+                   "exit MSR-store area unaligned (26.2.1.2)");
     vmwrite(VMCS_EXIT_MSR_LOAD_ADDR, page | HIGH_PA);
     expect_control(VMCS_EXIT_MSR_LOAD_COUNT, 1, "exit MSR-load area too high (26.2.1.2)");
     vmwrite(VMCS_ENTRY_MSR_LOAD_ADDR, page | 1);
-    expect_control(VMCS_ENTRY_MSR_LOAD_COUNT, 1, "entry MSR-load area unaligned (26.2.1.3)");
+    expect_control(VMCS_ENTRY_MSR_LOAD_COUNT, 1,
+                   "entry MSR-load area unaligned (26.2.1.3)");
     expect_with(VMCS_SECONDARY_CONTROLS, CPU2_VPID, VMCS_VPID, 0, "VPID 0 (26.2.1.1)");
     expect_with(VMCS_PIN_CONTROLS, PIN_VIRTUAL_NMIS, VMCS_PIN_CONTROLS,
                 (vmread(VMCS_PIN_CONTROLS) | PIN_VIRTUAL_NMIS) & ~PIN_NMI,
@@ -216,7 +218,8 @@ static void apic_controls(void)
         expect_control(VMCS_SECONDARY_CONTROLS, sec,
                        "posted interrupts without delivery (26.2.1.1)");
         expect_control(VMCS_POSTED_INTR_NV, 0x100, "notification vector 100H (26.2.1.1)");
-        expect_control(VMCS_POSTED_INTR_DESC, desc | 32, "descriptor unaligned (26.2.1.1)");
+        expect_control(VMCS_POSTED_INTR_DESC, desc | 32,
+                       "descriptor unaligned (26.2.1.1)");
         expect_control(VMCS_POSTED_INTR_DESC, desc | HIGH_PA, "descriptor too high");
     }
     vmwrite(VMCS_PIN_CONTROLS, pin);
@@ -302,7 +305,8 @@ static void host_state(void)
     expect_error(VMCS_HOST_EFER, rdmsr(MSR_EFER) | BIT(1), VMX_ERR_BAD_HOST,
                  "EFER reserved bit (26.2.2)");
     expect_error(VMCS_EXIT_CONTROLS, vmread(VMCS_EXIT_CONTROLS) & ~EXIT_HOST_64,
-                 VMX_ERR_BAD_HOST, "64-bit host without host address-space size (26.2.4)");
+                 VMX_ERR_BAD_HOST,
+                 "64-bit host without host address-space size (26.2.4)");
 }
 
 static void expect_guest_qual(u32 field, u64 value, u64 qual, const char *rule)
@@ -402,7 +406,8 @@ static void guest_segments(void)
 static void guest_non_registers(void)
 {
     expect_guest(VMCS_GUEST_ACTIVITY, 4, "activity state 4 (26.3.1.5)");
-    expect_guest(VMCS_GUEST_INTERRUPTIBILITY, BIT(6), "interruptibility bit 6 (26.3.1.5)");
+    expect_guest(VMCS_GUEST_INTERRUPTIBILITY, BIT(6),
+                 "interruptibility bit 6 (26.3.1.5)");
     expect_guest(VMCS_GUEST_INTERRUPTIBILITY, 1, "STI blocking with IF = 0 (26.3.1.5)");
     vmwrite(VMCS_GUEST_RFLAGS, 0x202);
     expect_guest(VMCS_GUEST_INTERRUPTIBILITY, 3, "STI and MOV SS blocking (26.3.1.5)");

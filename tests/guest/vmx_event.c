@@ -128,9 +128,11 @@ static void double_and_triple(void)
     vm_set_entry(&vm, g_pf);
     vmwrite(VMCS_GUEST_IDTR_LIMIT, PF * 16 - 1);
     check_eq(vm_run(&vm), VMX_EXIT_EXCEPTION_NMI, "#GP in delivery of #PF: exit 0");
-    check_eq(vmread(VMCS_EXIT_INTR_INFO) & 0xfff, INTR_TYPE_HW_EXC | INTR_DELIVER_ERROR | GP,
+    check_eq(vmread(VMCS_EXIT_INTR_INFO) & 0xfff,
+             INTR_TYPE_HW_EXC | INTR_DELIVER_ERROR | GP,
              "#GP in delivery of #PF: the bitmap is consulted for the #GP");
-    check_eq(vmread(VMCS_EXIT_INTR_ERROR), PF * 8 + 2, "#GP in delivery of #PF: error code");
+    check_eq(vmread(VMCS_EXIT_INTR_ERROR), PF * 8 + 2,
+             "#GP in delivery of #PF: error code");
     check_eq(vmread(VMCS_IDT_VECTORING_INFO),
              INTR_VALID | INTR_TYPE_HW_EXC | INTR_DELIVER_ERROR | PF,
              "#GP in delivery of #PF: IDT-vectoring information (27.2.4)");
@@ -182,7 +184,8 @@ static void injection(void)
     check_eq(seen_rip, (u64)g_nops + 1, "injected #BP: RIP + length is pushed (26.6.1)");
     inject(INTR_TYPE_SOFT_INT | VECTOR_TEST, 0, 2, 2);
     check_eq(seen, VECTOR_TEST, "injected INT n arrives");
-    check_eq(seen_rip, (u64)g_nops + 2, "injected INT n: RIP + length is pushed (26.6.1)");
+    check_eq(seen_rip, (u64)g_nops + 2,
+             "injected INT n: RIP + length is pushed (26.6.1)");
     inject(INTR_TYPE_PRIV_SW_EXC | DB, 0, 1, 2);
     check_eq(seen, DB, "injected INT1 arrives");
     check_eq(seen_rip, (u64)g_nops + 1, "injected INT1: RIP + length is pushed (26.6.1)");
@@ -280,7 +283,8 @@ static void external_interrupts(void)
 
     vmwrite(VMCS_EXIT_CONTROLS, exit & ~EXIT_ACK_INTR);
     apic_self(VECTOR_TEST);
-    check_eq(vm_start(&vm, g_nothing), VMX_EXIT_EXT_INTR, "without acknowledgement: exit 1");
+    check_eq(vm_start(&vm, g_nothing), VMX_EXIT_EXT_INTR,
+             "without acknowledgement: exit 1");
     check_eq(vmread(VMCS_EXIT_INTR_INFO) & INTR_VALID, 0,
              "without acknowledgement: no interruption information (27.2.2)");
     check(apic_bit(APIC_IRR, VECTOR_TEST), "without acknowledgement: still pending");
@@ -333,7 +337,8 @@ static void interrupt_window(void)
     vmwrite(VMCS_GUEST_RFLAGS, 0x202);
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_STI);
     vm_run(&vm);
-    check_eq(vm_reason(), VMX_EXIT_INTR_WINDOW, "interrupt window, STI blocking at entry");
+    check_eq(vm_reason(), VMX_EXIT_INTR_WINDOW,
+             "interrupt window, STI blocking at entry");
     check_eq(vmread(VMCS_GUEST_RIP), (u64)g_inhibited + 1,
              "STI blocking at entry lasts one instruction (26.3.1.5)");
     vm_set_entry(&vm, g_inhibited);
@@ -345,10 +350,14 @@ static void interrupt_window(void)
     vm_clear_bits(VMCS_PRIMARY_CONTROLS, CPU_INTR_WINDOW);
 }
 
-static void g_sti_cpuid(void) { asm volatile("sti; cpuid" : : "a"(0) : "rbx", "rcx", "rdx"); }
+static void g_sti_cpuid(void)
+{
+    asm volatile("sti; cpuid" : : "a"(0) : "rbx", "rcx", "rdx");
+}
 static void g_movss_cpuid(void)
 {
-    asm volatile("movl %%ss, %%eax; movl %%eax, %%ss; cpuid" : : : "rax", "rbx", "rcx", "rdx");
+    asm volatile("movl %%ss, %%eax; movl %%eax, %%ss; cpuid"
+                 : : : "rax", "rbx", "rcx", "rdx");
 }
 
 static void interruptibility_saved(void)
@@ -377,6 +386,12 @@ static void g_iret(void)
     asm volatile("movq %%rsp, %%rax; pushq %0; pushq %%rax; pushfq; pushq %1;"
                  "leaq 1f(%%rip), %%rcx; pushq %%rcx; iretq; 1: nop; nop"
                  : : "i"(SEL_DATA), "i"(SEL_CODE64) : "rax", "rcx", "memory");
+}
+
+static void g_bad_iret(void)
+{
+    asm volatile("pushq %0; pushq %%rsp; pushfq; pushq $0x1238; pushq $0; iretq"
+                 : : "i"(SEL_DATA) : "memory");
 }
 
 static void nmis(void)
@@ -412,11 +427,21 @@ static void nmis(void)
     vm_set_entry(&vm, g_iret);
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_NMI);
     vm_run(&vm);
-    check_eq(vm_reason(), VMX_EXIT_NMI_WINDOW, "virtual-NMI blocking ends by IRET: exit 8");
+    check_eq(vm_reason(), VMX_EXIT_NMI_WINDOW,
+             "virtual-NMI blocking ends by IRET: exit 8");
     check(vmread(VMCS_GUEST_RIP) > (u64)g_iret, "NMI window behind IRET: RIP");
     check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKED_BY_NMI, 0,
              "behind IRET: no virtual-NMI blocking");
     vmwrite(VMCS_PRIMARY_CONTROLS, pri);
+    /* IRET unblocks also when it faults: the exit says so in bit 12 */
+    vmwrite(VMCS_EXCEPTION_BITMAP, 1u << GP);
+    vm_set_entry(&vm, g_bad_iret);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_NMI);
+    vm_run(&vm);
+    check_eq(vmread(VMCS_EXIT_INTR_INFO), INTR_VALID | INTR_NMI_UNBLOCK_IRET |
+             INTR_DELIVER_ERROR | INTR_TYPE_HW_EXC | GP,
+             "#GP of an IRET that unblocks NMIs: bit 12 (27.2.2)");
+    vmwrite(VMCS_EXCEPTION_BITMAP, 0);
     vm_set_entry(&vm, g_nothing);
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_NMI);
     vm_run(&vm);
@@ -456,13 +481,15 @@ static void preemption_timer(void)
     check_eq(vmread(VMCS_GUEST_RIP), (u64)g_nothing, "preemption timer of 0: RIP");
     vmwrite(VMCS_PREEMPTION_TIMER, ticks);
     t0 = rdtsc();
-    check_eq(vm_start(&vm, g_spin), VMX_EXIT_PREEMPTION_TIMER, "preemption timer: exit 52");
+    check_eq(vm_start(&vm, g_spin), VMX_EXIT_PREEMPTION_TIMER,
+             "preemption timer: exit 52");
     check(rdtsc() - t0 >= (ticks - 1) << shift, "preemption timer: not early");
     check_eq(vmread(VMCS_PREEMPTION_TIMER), ticks, "timer not saved without its control");
     if (vmx_may(VMCS_EXIT_CONTROLS, EXIT_SAVE_TIMER)) {
         vmwrite(VMCS_EXIT_CONTROLS, exit | EXIT_SAVE_TIMER);
         vm_start(&vm, g_spin);
-        check_eq(vmread(VMCS_PREEMPTION_TIMER), 0, "saved timer is 0 after expiry (27.3.5)");
+        check_eq(vmread(VMCS_PREEMPTION_TIMER), 0,
+                 "saved timer is 0 after expiry (27.3.5)");
         vmwrite(VMCS_PREEMPTION_TIMER, 0xfffffff0);
         vm_start(&vm, g_nothing);
         check(vm_ended(&vm) && vmread(VMCS_PREEMPTION_TIMER) <= 0xfffffff0 &&
@@ -484,7 +511,8 @@ static void hlt_activity(void)
     apic_write(APIC_TIMER, VECTOR_OTHER);
     apic_write(APIC_TIMER_INIT, 100000);
     check_eq(vm_run(&vm), VMX_EXIT_EXT_INTR, "HLT state: the timer interrupt exits");
-    check_eq(vmread(VMCS_EXIT_INTR_INFO) & INTR_VECTOR, VECTOR_OTHER, "HLT state: vector");
+    check_eq(vmread(VMCS_EXIT_INTR_INFO) & INTR_VECTOR, VECTOR_OTHER,
+             "HLT state: vector");
     check_eq(vmread(VMCS_GUEST_RIP), (u64)g_nothing, "HLT state: no instruction runs");
     check_eq(vmread(VMCS_GUEST_ACTIVITY), ACTIVITY_HLT,
              "HLT state: the exit saves the activity state HLT (27.3.4)");
@@ -548,7 +576,8 @@ static void real_mode(void)
     vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | INTR_TYPE_SOFT_INT | 0x62);
     vmwrite(VMCS_ENTRY_INSN_LEN, 1);
     vm.rcx = 8;
-    check_eq(vm_run(&vm), VMX_EXIT_HLT, "real mode: INT 62H injected, then the HLT again");
+    check_eq(vm_run(&vm), VMX_EXIT_HLT,
+             "real mode: INT 62H injected, then the HLT again");
     check_eq(vm.rcx & 0xffff, 9, "real mode: injection goes through the IVT (26.6.1.1)");
     check_eq(vmread(VMCS_GUEST_RIP), 0x700a, "real mode: behind the injected INT");
     vmwrite(VMCS_ENTRY_CONTROLS, entry);

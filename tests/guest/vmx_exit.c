@@ -360,7 +360,8 @@ static void control_registers(void)
     check_eq(seen & 0xe, 0xa, "SMSW: shadow under the mask (25.3)");
     vmwrite(VMCS_CR0_MASK, CR0_WP);
     vmwrite(VMCS_CR0_SHADOW, 0);
-    expect_qual(g_write_cr0_wp, VMX_EXIT_CR, 0x200, "MOV to CR0 that differs from the shadow");
+    expect_qual(g_write_cr0_wp, VMX_EXIT_CR, 0x200,
+                "MOV to CR0 that differs from the shadow");
     check_eq(vmread(VMCS_EXIT_INSN_LEN), 3, "MOV to CR0: length 3");
     vmwrite(VMCS_CR0_SHADOW, CR0_WP);
     vm_set_entry(&vm, g_write_cr0_ts);

@@ -35,7 +35,8 @@ static const u16 fields[] = {
     VMCS_PFEC_MATCH, VMCS_CR3_TARGET_COUNT, VMCS_ENTRY_INTR_INFO, VMCS_ENTRY_INTR_ERROR,
     VMCS_ENTRY_INSN_LEN, VMCS_CR0_MASK, VMCS_CR4_MASK, VMCS_CR0_SHADOW, VMCS_CR4_SHADOW,
     VMCS_TSC_OFFSET, VMCS_LINK_POINTER, VMCS_GUEST_DEBUGCTL, VMCS_GUEST_PAT,
-    VMCS_GUEST_EFER, VMCS_GUEST_PDPTE0, VMCS_GUEST_PDPTE0 + 2, VMCS_GUEST_INTERRUPTIBILITY,
+    VMCS_GUEST_EFER, VMCS_GUEST_PDPTE0, VMCS_GUEST_PDPTE0 + 2,
+    VMCS_GUEST_INTERRUPTIBILITY,
     VMCS_GUEST_ACTIVITY, VMCS_GUEST_SYSENTER_CS, VMCS_GUEST_CR0, VMCS_GUEST_CR3,
     VMCS_GUEST_CR4, VMCS_GUEST_DR7, VMCS_GUEST_RSP, VMCS_GUEST_RIP, VMCS_GUEST_RFLAGS,
     VMCS_GUEST_PENDING_DEBUG, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP,
@@ -134,7 +135,9 @@ void test_main(void)
 
         vm_set_entry(&vm, (void (*)(void))(rnd() % SANDBOX));
         for (u32 i = 0; i < 64; i++) {
-            *(u64 *)(sandbox + ((vmread(VMCS_GUEST_RIP) + i * 8) & (SANDBOX - 8))) = rnd();
+            u64 at = vmread(VMCS_GUEST_RIP) + i * 8;
+
+            *(u64 *)(sandbox + (at & (SANDBOX - 8))) = rnd();
         }
         for (; n < defects; n++) {
             u16 f = random_field();

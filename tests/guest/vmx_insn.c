@@ -97,7 +97,8 @@ static void vmxon_errors(u64 region)
     bad[0] ^= 1 | BIT(31);
     check_eq(vmxon((u64)bad), VM_INVALID, "VMXON: bit 31 of the revision fails invalid");
     check_eq(vmxon(region), VM_SUCCEED, "VMXON");
-    check_eq(vmxon(region), VM_INVALID, "VMXON in root without current VMCS fails invalid");
+    check_eq(vmxon(region), VM_INVALID,
+             "VMXON in root without current VMCS fails invalid");
 }
 
 /* No current VMCS: VMfailInvalid, whatever the operand. */
@@ -116,7 +117,8 @@ static void no_current(u64 region)
     check_eq(vmcall_root(), VM_INVALID, "VMCALL without current VMCS fails invalid");
     check_eq(vmclear(region), VM_INVALID,
              "VMCLEAR of the VMXON region without current VMCS fails invalid");
-    check_eq(vmptrld(1), VM_INVALID, "VMPTRLD unaligned without current VMCS fails invalid");
+    check_eq(vmptrld(1), VM_INVALID,
+             "VMPTRLD unaligned without current VMCS fails invalid");
 }
 
 static void pointers(u64 region)
@@ -237,7 +239,8 @@ static void field_existence(void)
 {
     static const struct { u32 field, control, bits; const char *name; } t[] = {
         { VMCS_VPID, VMCS_SECONDARY_CONTROLS, CPU2_VPID, "VPID" },
-        { VMCS_POSTED_INTR_NV, VMCS_PIN_CONTROLS, PIN_POSTED_INTR, "notification vector" },
+        { VMCS_POSTED_INTR_NV, VMCS_PIN_CONTROLS, PIN_POSTED_INTR,
+        "notification vector" },
         { VMCS_EPT_POINTER, VMCS_SECONDARY_CONTROLS, CPU2_EPT, "EPT pointer" },
         { VMCS_TSC_MULTIPLIER, VMCS_SECONDARY_CONTROLS, CPU2_TSC_SCALING,
           "TSC multiplier" },
@@ -315,10 +318,12 @@ static void inv_instructions(void)
     }
     for (u64 type = 0; type < 4; type++) {
         check_eq(invvpid(type, 1, 0x1000), vmx_ept_cap(BIT(40 + type)) ?
-                 VM_SUCCEED : VM_VALID, "INVVPID type %u as EPT_VPID_CAP says", (u32)type);
+                 VM_SUCCEED : VM_VALID, "INVVPID type %u as EPT_VPID_CAP says",
+                 (u32)type);
     }
     check_error(invvpid(4, 1, 0), VMX_ERR_INVEPT_OPERAND, "INVVPID type 4");
-    check_error(invvpid(1, 0, 0), VMX_ERR_INVEPT_OPERAND, "INVVPID single context, VPID 0");
+    check_error(invvpid(1, 0, 0), VMX_ERR_INVEPT_OPERAND,
+                "INVVPID single context, VPID 0");
     check_error(invvpid(1, 1 | BIT(16), 0), VMX_ERR_INVEPT_OPERAND,
                 "INVVPID descriptor bits 63:16");
     check_error(invvpid(0, 1, BIT(63)), VMX_ERR_INVEPT_OPERAND,

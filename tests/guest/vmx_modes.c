@@ -113,7 +113,8 @@ static void boot(void)
     vmwrite(VMCS_GUEST_RSP, 0x6000);
     next("protected mode, 16-bit code");
     check_eq(vmread(VMCS_GUEST_CR0) & (CR0_PE | CR0_PG), CR0_PE, "16-bit code: PE");
-    check_eq(vmread(VMCS_GUEST_CS_AR) & 0xffff, 0x9b, "16-bit code: CS is as in real mode");
+    check_eq(vmread(VMCS_GUEST_CS_AR) & 0xffff, 0x9b,
+             "16-bit code: CS is as in real mode");
     check_eq(vmread(VMCS_GUEST_GDTR_LIMIT), 31, "16-bit code: LGDT's limit");
     next("protected mode, 32-bit code");
     check_eq(vmread(VMCS_GUEST_CS_SEL), 8, "32-bit code: CS selector");
@@ -132,7 +133,8 @@ static void boot(void)
     *(volatile u64 *)0x9000 = 0;
     vm.rbx = 0x99887766aabbccdd;
     check_eq(vm_run(&vm), VMX_EXIT_HLT, "64-bit mode: HLT");
-    check_eq(*(volatile u64 *)0x9000, 0x99887766aabbccdd, "64-bit mode: 64-bit registers");
+    check_eq(*(volatile u64 *)0x9000, 0x99887766aabbccdd,
+             "64-bit mode: 64-bit registers");
 }
 
 /* A read at @va under 32-bit or PAE paging, before and after MOV to CR3. */
@@ -162,7 +164,8 @@ static void paging_32(void)
     flat32(BIT(4), (u64)pd, 0xffd23000);
     next("32-bit paging");
     check_eq((u32)vm.rax, 0x32323232, "32-bit paging: 4 KiB page");
-    check_eq(pt[0x123] & 0x60, 0x20, "32-bit paging: the accessed flag of the guest's entry");
+    check_eq(pt[0x123] & 0x60, 0x20,
+             "32-bit paging: the accessed flag of the guest's entry");
     next("32-bit paging after MOV to CR3");
     check_eq((u32)vm.rax, 0x32323232, "32-bit paging: the same page");
 }
@@ -186,7 +189,8 @@ static void paging_pae(void)
     vmwrite(VMCS_GUEST_PDPTE0 + 6, 0);
     next("PAE paging");
     check_eq((u32)vm.rax, 0xbbbbbbbb, "PAE paging: 2 MiB page");
-    check_eq(vmread(VMCS_GUEST_PDPTE0), (u64)pd2 | 1, "PAE paging: the exit saves PDPTE0");
+    check_eq(vmread(VMCS_GUEST_PDPTE0), (u64)pd2 | 1,
+             "PAE paging: the exit saves PDPTE0");
     next("PAE paging after MOV to CR3");
     check_eq((u32)vm.rax, 0xbbbbbbbb, "PAE paging: the same page");
     check_eq(vm_run(&vm), VMX_EXIT_HLT, "PAE paging: HLT");
@@ -198,7 +202,8 @@ static void paging_pae(void)
              "VM entry with EPT loads the PDPTEs from the VMCS (26.3.2.4)");
     next("PAE with PDPTE fields, after MOV to CR3");
     check_eq((u32)vm.rax, 0xbbbbbbbb, "MOV to CR3 loads the PDPTEs from memory (4.4.1)");
-    check_eq(vmread(VMCS_GUEST_PDPTE0), (u64)pd2 | 1, "the exit saves the PDPTEs (27.3.1)");
+    check_eq(vmread(VMCS_GUEST_PDPTE0), (u64)pd2 | 1,
+             "the exit saves the PDPTEs (27.3.1)");
 }
 
 static void u_cpuid(void) { cpuid(0, 0); }
