@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Builds what runs inside L1: tdlaunch and its payload, vmtest and its guest, sha384check.
+# Builds what runs inside L1: tdlaunch and its payload, vmtest and its guest, small helpers.
 # usage: tests/linux/build.sh OUTDIR      (CC, LD, OBJCOPY may be set)
 set -eu
 
@@ -50,6 +50,7 @@ flat() {        # flat IMAGE LINKER-SCRIPT SOURCE...
 host tdlaunch tdlaunch.c td_vm.c td_run.c td_measure.c sha384.c
 host vmtest vmtest.c
 host sha384check sha384check.c sha384.c
+host kexecinto kexecinto.c
 flat payload payload.ld payload_entry.S payload.c payload_ve.c payload_mem.c \
     payload_smp.c payload_attest.c guest_lib.c guest_trap.S
 flat vmguest vmguest.ld vmguest_entry.S vmguest.c vmguest_cpu.c vmguest_mem.c \
