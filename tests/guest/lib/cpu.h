@@ -282,6 +282,8 @@ bool check_eq(u64 got, u64 want, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void check_skip(const char *why, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* As check(), of something that docs/not-modelled.md lists: no failure. */
+void check_gap(bool ok, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void finish(void) __attribute__((noreturn));
 void panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 

@@ -135,12 +135,23 @@ void check_skip(const char *why, const char *fmt, ...)
     print(" # SKIP %s\n", why);
 }
 
+void check_gap(bool ok, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    verdict(ok, fmt, ap);
+    va_end(ap);
+    failures -= !ok;
+    print(ok ? "\n" : " # TODO docs/not-modelled.md\n");
+}
+
 /* Exit status of the emulator: 33 (all well) or 35, by isa-debug-exit. */
 void finish(void)
 {
     print("# end of %s: %u checks, %u failed\n", test_name, checks, failures);
     for (;;) {
-        outb(0xf4, failures ? 0x11 : 0x10);
+        outb(0xf4, failures || !checks ? 0x11 : 0x10);
     }
 }
 
