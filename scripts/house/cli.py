@@ -87,12 +87,11 @@ def parser() -> argparse.ArgumentParser:
 def setup(update: bool = False, with_kernel: bool = True) -> None:
     """All that a run needs; does nothing where it is there already."""
     packages.install()
-    with locked(paths.CACHE, 'the cache'), locked(paths.BUILD, 'building'):
-        qemu.build(update)
-    if with_kernel:
-        kernel.default()
     with locked(paths.BUILD, 'building'):
+        qemu.build(update)
         initramfs.build()
+    if with_kernel:
+        kernel.build()
 
 
 def _options(args: argparse.Namespace) -> machine.Options:
@@ -125,8 +124,7 @@ def run(args: argparse.Namespace) -> int:
 
 def build_kernel(args: argparse.Namespace) -> int:
     packages.install()
-    with locked(paths.CACHE, 'the cache'):
-        done = kernel.build(args.version, args.source, args.patches)
+    done = kernel.build(args.version, args.source, args.patches)
     if args.out:
         kernel.copy_to(done, args.out)
         done = args.out

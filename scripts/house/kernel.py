@@ -55,8 +55,8 @@ def fetch(version: Optional[str] = None) -> Path:
                                 reverse=True)), None)
     if have:
         return have
-    paths.DOWNLOADS.mkdir(parents=True, exist_ok=True)
-    with Step('fetching Linux\'s source', 'linux-fetch', '1 min', apt.OFFLINE) as step:
+    with locked(paths.APT, 'downloads'), \
+            Step('fetching Linux\'s source', 'linux-fetch', '1 min', apt.OFFLINE) as step:
         private = apt.PrivateApt(step)
         private.update()
         package = _package(private, version)
@@ -117,12 +117,15 @@ def build(version: Optional[str] = None, source: Optional[Path] = None,
     done = paths.KERNELS / f'{download.name}-{key}'
     if (done / 'bzImage').is_file():
         return done
-    work = paths.KERNELS / f'work-{key}'
-    tree = _unpack(download, work)
-    _apply(tree, series)
-    _make(tree, work / 'obj', paths.CACHE)
-    _keep(work / 'obj', done)
-    shutil.rmtree(work)
+    with locked(paths.KERNELS, 'a kernel'):
+        if (done / 'bzImage').is_file():
+            return done                 # another run has built it meanwhile
+        work = paths.KERNELS / f'work-{key}'
+        tree = _unpack(download, work)
+        _apply(tree, series)
+        _make(tree, work / 'obj', paths.CACHE)
+        _keep(work / 'obj', done)
+        shutil.rmtree(work)
     return done
 
 
@@ -137,8 +140,9 @@ def _build_own(source: Path, series: List[Path]) -> Path:
         raise Failure(f'--source {source} has been built in; run make mrproper there '
                       'first, or give a clean git worktree')
     home = paths.BUILD / ('kernel-' + _hash([str(source).encode()]))
-    _make(source, home / 'obj', source.parent)
-    _keep(home / 'obj', home / 'out')
+    with locked(home, 'a kernel'):
+        _make(source, home / 'obj', source.parent)
+        _keep(home / 'obj', home / 'out')
     return home / 'out'
 
 
@@ -200,8 +204,7 @@ def _keep(obj: Path, into: Path) -> None:
 
 def default() -> Path:
     """The bzImage that L1 boots unless the user names another."""
-    with locked(paths.CACHE, 'the kernel'):
-        return build() / 'bzImage'
+    return build() / 'bzImage'
 
 
 # --- a user's own bzImage ----------------------------------------------------------

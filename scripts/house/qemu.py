@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, Optional
 
 from . import apt, paths
-from .ui import Failure, Step, output
+from .ui import Failure, Step, locked, output
 
 VERSION = '10.0.'
 PYTHON = '/usr/bin/python3'
@@ -35,8 +35,8 @@ def fetch(update: bool = False) -> Path:
     have = apt.downloaded('qemu', VERSION)
     if have and not update:
         return have
-    paths.DOWNLOADS.mkdir(parents=True, exist_ok=True)
-    with Step('fetching QEMU\'s source', 'qemu-fetch', '30 s', apt.OFFLINE) as step:
+    with locked(paths.APT, 'downloads'), \
+            Step('fetching QEMU\'s source', 'qemu-fetch', '30 s', apt.OFFLINE) as step:
         private = apt.PrivateApt(step)
         private.update()
         versions = [v for v in private.source_versions('qemu')
@@ -111,8 +111,9 @@ def _private_meson() -> Path:
     ready = sorted(p for p in paths.CACHE.glob('meson-*') if p.suffix != '.part')
     if ready:
         return ready[-1]
-    with Step('fetching a meson that is new enough for QEMU', 'meson', '30 s',
-              apt.OFFLINE) as step:
+    with locked(paths.APT, 'downloads'), \
+            Step('fetching a meson that is new enough for QEMU', 'meson', '30 s',
+                 apt.OFFLINE) as step:
         deb = apt.downloaded('meson', '1.')
         if not deb:
             private = apt.PrivateApt(step)
@@ -122,6 +123,8 @@ def _private_meson() -> Path:
                 step.fail('apt offers no meson from 1.5 up')
             deb = private.binary('meson', best)
         tree = paths.CACHE / deb.name.replace('_', '-')
+        if tree.is_dir():
+            return tree                 # another run was faster
         part = tree.with_name(tree.name + '.part')
         shutil.rmtree(part, ignore_errors=True)
         step.run(['dpkg-deb', '-x', next(deb.glob('*.deb')), part])
@@ -223,8 +226,13 @@ def stock() -> Path:
     key = hashlib.sha256(options).hexdigest()[:12]
     home = paths.STOCK / f'{download.name}-{key}'
     binary = home / 'qemu-system-x86_64'
-    if binary.exists():
-        return binary
+    with locked(paths.STOCK, 'stock QEMU'):
+        if not binary.exists():
+            _build_stock(download, home)
+    return binary
+
+
+def _build_stock(download: Path, home: Path) -> None:
     work = paths.STOCK / 'work'
     shutil.rmtree(work, ignore_errors=True)
     unpack(download, work / 'qemu-src', 'stock-unpack')
@@ -233,9 +241,8 @@ def stock() -> Path:
                   jobs()], env=meson_env(ccache_env(work)))
     home.mkdir(parents=True, exist_ok=True)
     shutil.copy2(work / 'qemu/qemu-system-x86_64', home / 'binary.part')
-    (home / 'binary.part').rename(binary)
+    (home / 'binary.part').rename(home / 'qemu-system-x86_64')
     shutil.rmtree(work)
-    return binary
 
 
 def offers(option: str, name: str, binary: Optional[Path] = None) -> bool:

@@ -170,6 +170,9 @@ def locked(directory: Path, why: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f'  .. waiting for another ./tdxemu that is busy with {why}')
+            notice = threading.Timer(SHOW_AFTER, say, [
+                f'  .. waiting for another ./tdxemu that is busy with {why}'])
+            notice.start()
             fcntl.flock(handle, fcntl.LOCK_EX)
+            notice.cancel()
         yield
