@@ -62,6 +62,7 @@ static void set_personality(TdxMod *m)
 void tdx_reset_state(TdxMod *m)
 {
     m->state = SYS_INIT_PENDING;
+    __atomic_store_n(&m->disabling, false, __ATOMIC_RELEASE);
     m->dynamic_pamt = false;
     m->global_hkid = 0;
     m->pkgs_key_done = 0;
@@ -203,7 +204,8 @@ TdxAction tdxmod_seamcall(TdxMod *m, unsigned lp, uint64_t gpr[16], TdxEnter *en
         return TDX_RETURN_TO_HOST;
     }
     alone = row && (row->flags & LEAF_ALONE);
-    if (!alone && !tdx_trylock(&m->inside_lock, LOCK_SHARED)) {
+    if (!alone && (__atomic_load_n(&m->disabling, __ATOMIC_ACQUIRE) ||
+                   !tdx_trylock(&m->inside_lock, LOCK_SHARED))) {
         if (row) {
             count(&m->host_stats[c.leaf], TDX_SYS_BUSY);
         }

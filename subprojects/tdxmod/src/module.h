@@ -87,6 +87,7 @@ struct TdxMod {
     uint16_t sys_lock;          /* changes of state and what follows below */
     uint16_t inside_lock;       /* shared: a leaf runs; DISABLE, SHUTDOWN: exclusive */
     SysState state;
+    bool disabling;             /* TDH.SYS.DISABLE waits for the others; atomic */
     bool dynamic_pamt;
     uint16_t global_hkid;
     uint64_t pkgs_key_done;     /* packages that did TDH.SYS.KEY.CONFIG */

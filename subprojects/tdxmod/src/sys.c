@@ -227,9 +227,14 @@ static void unlock_alone(TdxMod *m)
 /*
  * Drop everything: TDs, keys, PAMT, LP states.  Linux calls this before kexec
  * and expects to bring the module up anew, from TDH.SYS.INIT.
+ *
+ * It repeats the call while that is busy, and counts on the module to let nobody
+ * else in meanwhile (tdx_sys_disable() in arch/x86/virt/vmx/tdx): otherwise TDs that
+ * never halt, on several LPs, would hold it up for ever.
  */
 static uint64_t tdh_sys_disable(TdxCall *c)
 {
+    __atomic_store_n(&c->m->disabling, true, __ATOMIC_RELEASE);
     if (!lock_alone(c->m)) {
         return TDX_SYS_BUSY;
     }

@@ -251,6 +251,7 @@ static void test_busy(void)
         assert_status(CALL(mc, 0, exclusive[i]), TDX_SYS_BUSY);
     }
     tdx_unlock(&m->sys_lock, LOCK_EXCLUSIVE);
+    assert_status(CALL(mc, 0, TDH_SYS_DISABLE), TDX_SUCCESS);
     machine_init(mc);
     /* LP.INIT runs on several LPs at once. */
     m->lp[1].init_done = false;
@@ -264,19 +265,48 @@ static void test_busy(void)
     machine_ready(mc);
     m = mc->mod;
     mc->no_check = true;
-    g_assert_true(tdx_trylock(&m->inside_lock, LOCK_SHARED));
-    assert_status(CALL(mc, 0, TDH_SYS_DISABLE), TDX_SYS_BUSY);
-    assert_status(CALL(mc, 0, TDH_SYS_SHUTDOWN, .rcx = 1), TDX_SYS_BUSY);
-    tdx_unlock(&m->inside_lock, LOCK_SHARED);
     g_assert_true(tdx_trylock(&m->inside_lock, LOCK_EXCLUSIVE));
     assert_status(CALL(mc, 0, TDH_PHYMEM_PAGE_RDMD), TDX_SYS_BUSY);
     tdx_unlock(&m->inside_lock, LOCK_EXCLUSIVE);
-    m->lp[1].run.active = true;         /* LP 1 runs a TD */
-    assert_status(CALL(mc, 0, TDH_SYS_DISABLE), TDX_SYS_BUSY);
+    g_assert_true(tdx_trylock(&m->inside_lock, LOCK_SHARED));
     assert_status(CALL(mc, 0, TDH_SYS_SHUTDOWN, .rcx = 1), TDX_SYS_BUSY);
+    assert_status(CALL(mc, 0, TDH_SYS_DISABLE), TDX_SYS_BUSY);
+    tdx_unlock(&m->inside_lock, LOCK_SHARED);
+    m->lp[1].run.active = true;         /* LP 1 runs a TD */
+    assert_status(CALL(mc, 0, TDH_SYS_SHUTDOWN, .rcx = 1), TDX_SYS_BUSY);
+    assert_status(CALL(mc, 0, TDH_SYS_DISABLE), TDX_SYS_BUSY);
     m->lp[1].run.active = false;
     mc->no_check = false;
     assert_status(CALL(mc, 0, TDH_SYS_DISABLE), TDX_SUCCESS);
+    machine_free(mc);
+}
+
+/* Once TDH.SYS.DISABLE was busy, nobody else enters the module until it has succeeded. */
+static void test_disable_locks_out(void)
+{
+    static const unsigned leaves[] = {
+        TDH_PHYMEM_PAGE_RDMD, TDH_VP_ENTER, TDH_MNG_CREATE, TDH_SYS_RD, TDH_SYS_LP_INIT,
+    };
+    Machine *mc = machine_new(2, 1);
+    TdxMod *m = mc->mod;
+
+    mc->no_check = true;
+    for (int by_reset = 0; by_reset < 2; by_reset++) {
+        machine_ready(mc);
+        m->lp[1].run.active = true;
+        assert_status(CALL(mc, 0, TDH_SYS_DISABLE), TDX_SYS_BUSY);
+        m->lp[1].run.active = false;    /* the TD's exit, by an interrupt */
+        for (size_t i = 0; i < G_N_ELEMENTS(leaves); i++) {
+            assert_status(CALL(mc, 1, leaves[i]), TDX_SYS_BUSY);
+        }
+        if (by_reset) {
+            tdxmod_reset(m);
+        } else {
+            assert_status(CALL(mc, 0, TDH_SYS_DISABLE), TDX_SUCCESS);
+        }
+        assert_status(CALL(mc, 1, TDH_PHYMEM_PAGE_RDMD), TDX_SYS_NOT_READY);
+    }
+    machine_ready(mc);
     machine_free(mc);
 }
 
@@ -369,6 +399,7 @@ int main(int argc, char **argv)
     g_test_add_func("/sys/busy", test_busy);
     g_test_add_func("/sys/shutdown", test_shutdown);
     g_test_add_func("/sys/disable", test_disable);
+    g_test_add_func("/sys/disable-locks-out", test_disable_locks_out);
     g_test_add_func("/sys/stats", test_stats);
     g_test_add_func("/sys/status-names", test_status_names);
     return g_test_run();
