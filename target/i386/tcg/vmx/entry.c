@@ -202,11 +202,14 @@ static void start_events(CPUX86State *env, Vmcs *v)
     if (vmx->cpu2 & CPU2_VINTR_DELIVERY) {
         vmx_apicv_entry(env);
     }
+    vmx_debug_entry(env, v);
     vmx_update_pending(env);
     if (info & INTR_VALID) {
         env->hflags &= ~HF_INHIBIT_IRQ_MASK;
         vmx_inject(env, info, vmcs_read(v, VMCS_ENTRY_INTR_ERROR),
                    vmcs_read(v, VMCS_ENTRY_INSN_LEN));
+    } else if (vmx_debug_due(env)) {
+        raise_exception_ra(env, EXCP01_DB, 0);
     } else if (vmcs_read(v, VMCS_GUEST_ACTIVITY) == ACTIVITY_HLT) {
         CPUState *cs = env_cpu(env);
 

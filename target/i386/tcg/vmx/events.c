@@ -125,7 +125,7 @@ static bool virq_due(CPUX86State *env)
 {
     X86VMX *vmx = env->vmx;
 
-    return vmx->preemption_expired ||
+    return vmx->preemption_expired || vmx_debug_due(env) ||
            ((vmx->cpu & CPU_NMI_WINDOW) && nmi_window_open(env)) ||
            (interrupts_open(env) &&
             ((vmx->cpu & CPU_INTR_WINDOW) || vmx_vintr_pending(env)));
@@ -207,6 +207,9 @@ static void take_own_event(CPUState *cs, CPUX86State *env)
     X86VMX *vmx = env->vmx;
     int vector;
 
+    if (vmx_debug_due(env)) {
+        raise_exception_ra(env, EXCP01_DB, 0);
+    }
     if (vmx->preemption_expired) {
         vmx_exit(env, VMX_EXIT_PREEMPTION_TIMER, 0, 0);
     }
@@ -256,7 +259,8 @@ void vmx_update_pending(CPUX86State *env)
     X86VMX *vmx = env->vmx;
     bool want = vmx_nonroot(env) &&
                 ((vmx->cpu & (CPU_INTR_WINDOW | CPU_NMI_WINDOW)) ||
-                 vmx->preemption_expired || vmx_vintr_pending(env));
+                 vmx->preemption_expired || vmx->pending_debug ||
+                 vmx_vintr_pending(env));
     bool have = qatomic_read(&cs->interrupt_request) & CPU_INTERRUPT_VIRQ;
 
     if (want == have) {

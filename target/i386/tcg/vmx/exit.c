@@ -62,6 +62,8 @@ static void save_guest(CPUX86State *env, Vmcs *v)
 {
     X86VMX *vmx = env->vmx;
     uint32_t timer = vmx_preemption_timer_stop(env);
+    uint32_t blocked = blocking_state(env);
+    bool held = vmx->was_halted || (blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
 
     vmcs_write(v, VMCS_GUEST_CR0, env->cr[0]);
     vmcs_write(v, VMCS_GUEST_CR3, env->cr[3]);
@@ -72,11 +74,11 @@ static void save_guest(CPUX86State *env, Vmcs *v)
     vmcs_write(v, VMCS_GUEST_SYSENTER_CS, env->sysenter_cs);
     vmcs_write(v, VMCS_GUEST_SYSENTER_ESP, env->sysenter_esp);
     vmcs_write(v, VMCS_GUEST_SYSENTER_EIP, env->sysenter_eip);
-    vmcs_write(v, VMCS_GUEST_INTERRUPTIBILITY, blocking_state(env));
+    vmcs_write(v, VMCS_GUEST_INTERRUPTIBILITY, blocked);
     vmcs_write(v, VMCS_GUEST_ACTIVITY,
                vmx->was_halted ? ACTIVITY_HLT : ACTIVITY_ACTIVE);
     vmx->was_halted = false;
-    vmcs_write(v, VMCS_GUEST_PENDING_DEBUG, 0);
+    vmcs_write(v, VMCS_GUEST_PENDING_DEBUG, vmx_debug_to_save(env, held));
     save_segments(env, v);
     if (vmx->exit_ctl & EXIT_SAVE_DEBUG) {
         vmcs_write(v, VMCS_GUEST_DR7, env->dr[7]);
@@ -285,6 +287,7 @@ void vmx_exit_trap(CPUX86State *env, uint32_t reason, uint64_t qual, uintptr_t r
         env->eip += env->insn_len;
         env->eflags &= ~RF_MASK;
         env->hflags &= ~HF_INHIBIT_IRQ_MASK;
+        vmx_debug_insn_done(env);
     }
     leave(env, reason, qual, 0, 0);
 }

@@ -13,6 +13,7 @@ typedef struct X86VMX X86VMX;           /* per CPU, opaque to QEMU's files */
 enum {
     X86_EXIT_RDRAND = 0x1000,
     X86_EXIT_RDSEED,
+    X86_EXIT_RDPID,
 };
 
 #ifndef CONFIG_USER_ONLY
@@ -39,6 +40,9 @@ G_NORETURN void x86_vmx_svm_exit(CPUX86State *env, uint64_t exit_code,
                                  uintptr_t ra);
 G_NORETURN void x86_vmx_task_switch(CPUX86State *env, int sel, int source,
                                     uintptr_t ra);
+
+/* debug.c */
+target_ulong x86_vmx_debug_begin(CPUX86State *env);
 
 /* events.c: interrupts and event delivery */
 bool x86_vmx_init_blocked(CPUX86State *env);

@@ -112,6 +112,7 @@ static void vmxon(CPUX86State *env, VmxOperands *op)
     if ((env->hflags & HF_CPL_MASK) ||
         (env->cr[0] & vmx_cr0_fixed0()) != vmx_cr0_fixed0() ||
         (env->cr[4] & vmx_cr4_fixed0()) != vmx_cr4_fixed0() ||
+        (env->cr[4] & ~vmx_cr4_fixed1(env)) ||
         (env->msr_ia32_feature_control & enable) != enable) {
         gp(env, op->ra);
     }

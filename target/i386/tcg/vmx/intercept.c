@@ -59,6 +59,10 @@ static void check_exception_exit(CPUX86State *env, int vector,
     uint32_t info = vector | INTR_TYPE_HW_EXC | INTR_VALID;
     uint64_t qual = 0;
 
+    if (vector == EXCP01_DB) {
+        vmx_debug_exception(env, ra);
+        return;
+    }
     if (!vmx_exception_exits(env, vector, error_code)) {
         return;
     }
@@ -67,9 +71,6 @@ static void check_exception_exit(CPUX86State *env, int vector,
     }
     if (vector == EXCP0E_PAGE) {
         qual = env->vmx->fault_gla;
-    } else if (vector == EXCP01_DB) {
-        /* what DR6 would get: B0-B3, BD, BS */
-        qual = env->dr[6] & (0xf | DR6_BD | DR6_BS);
     }
     vmx_exit_event(env, VMX_EXIT_EXCEPTION_NMI, qual, info,
                    info & INTR_DELIVER_ERROR ? error_code : 0, ra);
@@ -195,6 +196,11 @@ void x86_vmx_check_intercept(CPUX86State *env, uint32_t type, uint64_t param,
         return;
     case SVM_EXIT_INVLPG:
         check_invlpg(env, ra);
+        return;
+    case X86_EXIT_RDPID:
+        if (!(vmx->cpu2 & CPU2_RDTSCP)) {
+            raise_exception_ra(env, EXCP06_ILLOP, ra);
+        }
         return;
     case SVM_EXIT_ICEBP:
         if (vmx->exception_bitmap & (1u << EXCP01_DB)) {

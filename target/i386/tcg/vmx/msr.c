@@ -18,6 +18,38 @@ static bool x2apic_msr(uint32_t msr)
     return msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST;
 }
 
+/*
+ * Registers of the real local APIC that exist in x2APIC mode (SDM table 12-6),
+ * bit n: MSR 800H + n; TCG's APIC would ignore wrong accesses.
+ */
+#define X2APIC_READ     0x43fd01ffffffa50cull
+#define X2APIC_WRITE    0xc1fd010000008900ull
+
+/* @val: to be written, or NULL. */
+static bool x2apic_allows(uint32_t msr, const uint64_t *val)
+{
+    unsigned reg = msr - MSR_X2APIC_FIRST;
+
+    if (!val) {
+        return reg < 64 && (X2APIC_READ >> reg & 1);
+    }
+    if (reg >= 64 || !(X2APIC_WRITE >> reg & 1)) {
+        return false;
+    }
+    switch (reg) {
+    case 0x0b:                  /* EOI */
+    case 0x28:                  /* ESR */
+        return !*val;
+    case 0x08:                  /* TPR */
+    case 0x3f:                  /* SELF IPI */
+        return *val <= 0xff;
+    case 0x30:                  /* ICR */
+        return true;
+    default:
+        return *val <= UINT32_MAX;
+    }
+}
+
 /* The capability MSRs and those of SEAM, which firmware has locked. */
 static bool read_only_msr(CPUX86State *env, uint32_t msr, uint64_t *val)
 {
@@ -80,6 +112,9 @@ bool x86_vmx_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val, uintptr_t ra)
         vmx_x2apic_rdmsr(env, msr, val)) {
         return true;
     }
+    if (x2apic_msr(msr) && !x2apic_allows(msr, NULL)) {
+        raise_exception_err_ra(env, EXCP0D_GPF, 0, ra);
+    }
     if (read_only_msr(env, msr, val)) {
         return true;
     }
@@ -133,7 +168,8 @@ bool x86_vmx_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val, uintptr_t ra)
         write_feature_control(env, val, ra);
         return true;
     }
-    if (value_bad(env, msr, val)) {
+    if (value_bad(env, msr, val) ||
+        (x2apic_msr(msr) && !x2apic_allows(msr, &val))) {
         raise_exception_err_ra(env, EXCP0D_GPF, 0, ra);
     }
     if (msr == MSR_DEBUGCTL) {
@@ -172,8 +208,10 @@ static void borrow_msr_helper(CPUX86State *env, void (*helper)(CPUX86State *),
     uint64_t rax = env->regs[R_EAX], rcx = env->regs[R_ECX],
              rdx = env->regs[R_EDX];
     uint32_t guest = env->hflags & HF_GUEST_MASK;
+    uint64_t tsc_offset = env->tsc_offset;
 
     env->hflags &= ~HF_GUEST_MASK;
+    env->tsc_offset = 0;        /* SDM 28.4: the list holds the counter itself */
     env->regs[R_ECX] = msr;
     env->regs[R_EAX] = (uint32_t)*val;
     env->regs[R_EDX] = *val >> 32;
@@ -183,6 +221,7 @@ static void borrow_msr_helper(CPUX86State *env, void (*helper)(CPUX86State *),
     env->regs[R_ECX] = rcx;
     env->regs[R_EDX] = rdx;
     env->hflags |= guest;
+    env->tsc_offset = tsc_offset;
 }
 
 bool vmx_msr_read(CPUX86State *env, uint32_t msr, uint64_t *val)

@@ -122,7 +122,8 @@ static void write_cr4(CPUX86State *env, uint64_t val, uintptr_t ra)
     if (vmx_nonroot(env)) {
         val = guest_cr(env, 4, val, ra);
     }
-    if (val & cr4_reserved_bits(env) & ~(uint64_t)CR4_VMXE_MASK) {
+    /* a bit that cannot be 1 in VMX operation is one without its feature */
+    if (val & ~vmx_cr4_fixed1(env)) {
         gp(env, ra);
     }
     check_fixed(env, val, vmx_cr4_fixed0(), vmx_cr4_fixed1(env), ra);

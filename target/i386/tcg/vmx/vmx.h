@@ -46,6 +46,9 @@ struct X86VMX {
     bool host_nmi_blocked;      /* across a guest with virtual NMIs */
     bool was_halted;            /* in HLT when the event in hand woke it */
     uint64_t debugctl;
+    target_ulong dr6, dr7;      /* before the debug exception in hand */
+    bool debug_begun;           /* dr6 and dr7 hold something */
+    uint32_t pending_debug;     /* not yet raised, as in DR6: B0-B3, BS */
 
     /* The event in delivery, as IDT-vectoring information; bit 31: valid. */
     uint32_t vect_info, vect_error, vect_insn_len;
@@ -86,6 +89,18 @@ void vmx_insn_done(CPUX86State *env, int len);
 /* intercept.c */
 /* Does exception @vector leave the guest (bitmap, page-fault error code)? */
 bool vmx_exception_exits(CPUX86State *env, int vector, uint32_t error_code);
+
+/* debug.c */
+/* A #DB is being raised: exits if the bitmap says so, else completes DR6. */
+void vmx_debug_exception(CPUX86State *env, uintptr_t ra);
+/* Take over what is pending upon VM entry. */
+void vmx_debug_entry(CPUX86State *env, const Vmcs *v);
+/* Is it time to raise #DB for something that has been pending? */
+bool vmx_debug_due(CPUX86State *env);
+/* The field to save; @held: blocking by STI or MOV SS, or HLT. */
+uint64_t vmx_debug_to_save(CPUX86State *env, bool held);
+/* An instruction has ended, and a VM exit follows. */
+void vmx_debug_insn_done(CPUX86State *env);
 
 /* peek.c: the instruction at RIP, decoded anew for exit information */
 typedef struct VmxInsn {
