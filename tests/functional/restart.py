@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / 'lib'))
 from tap import Tap  # noqa: E402  (sets the path to the house as well)
-from again import Again  # noqa: E402
+from again import Again, bad_lines  # noqa: E402
 
 # A TD in each boot, and how the boot ends.
 SCRIPT = '''\
@@ -33,20 +33,22 @@ def main() -> None:
     tap = Tap()
     with tempfile.TemporaryDirectory() as name:
         l1 = Again(Path(name), SCRIPT, 2, '3G')
-        boots = l1.boots()
+        boots, logs = l1.boots(), l1.logs()
         told = str(l1)
     print('\n'.join(f'# {line}' for line in told.splitlines()))
-    tap.check(l1.status == 0 and len(boots) == len(WAYS)
+    tap.check(l1.status == 0 and len(boots) == len(logs) == len(WAYS)
               and 'the end' in boots[-1], f'L1 boots {len(WAYS)} times')
     boots += [[]] * (len(WAYS) - len(boots))
     for way, said in zip(WAYS, boots):
         tap.check('virt/tdx: TDX-Module initialized' in said,
                   f'{way}: L1 initialises the module')
         tap.check('a TD has run' in said, f'{way}: a TD runs and goes')
-    for way, said in list(zip(WAYS, boots[:-1]))[2:]:
-        tap.check('a TD is running' in said, f'{way}: another TD keeps running')
-    tap.check(not l1.bad, 'no WARN, BUG or failed SEAMCALL in the logs of all boots',
-              '\n'.join(l1.bad))
+    for number, said in enumerate(boots[2:4], 3):
+        tap.check('a TD is running' in said, f'boot {number} ends under a running TD')
+    # Linux takes the module from a TD's process that still runs, which it complains of.
+    bad = [line for i, log in enumerate(logs) for line in bad_lines(log, dying=i == 2)]
+    tap.check(not bad, 'no WARN, BUG or failed SEAMCALL in the logs of all boots',
+              '\n'.join(bad))
     tap.end()
 
 
