@@ -88,6 +88,7 @@ class PrivateApt:
         self.step = step
         self.dir = paths.APT
         self.conf = self.dir / 'apt.conf'
+        self.incomplete = False
 
     def update(self) -> None:
         """Write the configuration and fetch the signed lists."""
@@ -101,6 +102,15 @@ class PrivateApt:
         user = 'root' if os.geteuid() == 0 else '_apt'
         self.conf.write_text(_CONF.format(d=self.dir, user=user))
         self._get('update', remedy='apt could not refresh its lists')
+        # apt's status does not tell: it uses old lists, or none, in their place.
+        self.incomplete = 'Failed to fetch' in self.step.log.read_text(errors='replace')
+
+    def none(self, what: str) -> None:
+        """Apt offers nothing of that kind: say whether that is the network's fault."""
+        if self.incomplete:
+            self.step.fail('the package lists could not be downloaded')
+        self.step.remedy = OFFLINE
+        self.step.fail(f'apt offers no {what}')
 
     def _sources(self) -> str:
         main, security = archives()
@@ -161,6 +171,13 @@ def downloaded(package: str, version_start: str) -> Optional[Path]:
              and d.name[len(package) + 1:].startswith(version_start)}
     best = newest(list(found))
     return found[best] if best else None
+
+
+def damaged(step: Step, download: Path) -> None:
+    """A download that does not unpack is of no use: the next run fetches it afresh."""
+    shutil.rmtree(download)
+    step.remedy = 'it is removed; run the same again to fetch it afresh'
+    step.fail(f'the download of {download.name} is damaged')
 
 
 def need_room(where: Path, gigabytes: int, what: str) -> None:

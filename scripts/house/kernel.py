@@ -28,6 +28,8 @@ def _package(private: apt.PrivateApt, version: Optional[str]) -> str:
     offered = {}
     for name in private.names(r'^linux-source-[0-9]+\.[0-9]+$'):
         offered[tuple(int(n) for n in name.split('-')[-1].split('.'))] = name
+    if not offered:
+        private.none('linux-source package')
     if version:
         wanted = tuple(int(n) for n in version.split('.')[:2])
         if wanted in offered:
@@ -62,20 +64,21 @@ def fetch(version: Optional[str] = None) -> Path:
         package = _package(private, version)
         best = apt.newest(private.binary_versions(package))
         if not best:
-            step.fail(f'apt offers no version of {package}')
+            private.none(f'version of {package}')
         return private.binary(package, best)
 
 
 def _unpack(download: Path, into: Path) -> Path:
     """Unpack the source tree of a linux-source package below `into`."""
-    deb = next(download.glob('*.deb'))
     part = into.with_name(into.name + '.part')
     shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(into, ignore_errors=True)
     part.mkdir(parents=True)
     apt.need_room(part, 4, 'Linux\'s source and build')
     with Step('unpacking Linux\'s source', 'linux-unpack', '1 min') as step:
-        step.run(['dpkg-deb', '-x', deb, part / 'deb'])
+        deb = next(download.glob('*.deb'), 'no .deb')
+        if step.run(['dpkg-deb', '-x', deb, part / 'deb'], check=False):
+            apt.damaged(step, download)
         tar = next((part / 'deb/usr/src').glob('linux-source-*.tar.xz'))
         (part / 'src').mkdir()
         step.run(['tar', '-C', part / 'src', '--strip-components=1', '-xf', tar])

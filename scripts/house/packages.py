@@ -2,9 +2,10 @@
 """The distribution's packages that a build needs."""
 import os
 import shutil
+import subprocess
 from typing import List
 
-from .ui import Failure, Step, output
+from .ui import Failure, Step, output, say
 
 # Package and what it is for.
 PACKAGES = {
@@ -41,6 +42,23 @@ def missing() -> List[str]:
     return [p for p in PACKAGES if p not in have]
 
 
+def _become_root(by_hand: str) -> List[str]:
+    """The words before a command that make it root's."""
+    if not os.geteuid():
+        return []
+    if not shutil.which('sudo'):
+        raise Failure(f'packages are missing and there is no sudo; as root run: {by_hand}')
+    if subprocess.run(['sudo', '-n', 'true'], stderr=subprocess.DEVNULL,
+                      check=False).returncode == 0:
+        return ['sudo', '-n']
+    if os.isatty(0):                    # else sudo must not wait for a password
+        say(f'packages are missing; sudo asks for your password to run: {by_hand}')
+        if subprocess.run(['sudo', 'true'], check=False).returncode == 0:
+            return ['sudo']
+    raise Failure('packages are missing and sudo does not let you install them; as root '
+                  f'run: {by_hand}')
+
+
 def install() -> None:
     """Install what is missing, as root or through sudo."""
     if not shutil.which('dpkg-query') or not shutil.which('apt-get'):
@@ -50,20 +68,14 @@ def install() -> None:
     if not absent:
         return
     by_hand = 'apt-get install ' + ' '.join(absent)
-    root: List[str] = []
-    if os.geteuid():
-        if not shutil.which('sudo'):
-            raise Failure(f'packages are missing and there is no sudo; as root run: {by_hand}')
-        # Without a terminal sudo must not wait for a password.
-        root = ['sudo'] if os.isatty(0) else ['sudo', '-n']
-        os.system('sudo -v' if os.isatty(0) else 'true')
+    root = _become_root(by_hand)
     env = root + ['env', 'DEBIAN_FRONTEND=noninteractive']
     with Step(f'installing {len(absent)} packages', 'packages', '1 min',
               f'check the network, or as root run: {by_hand}') as step:
         step.note(' '.join(absent))
         step.run(env + ['apt-get', '-q', 'update'], check=False)
         step.run(env + ['apt-get', '-q', 'install', '-y', '--no-install-recommends']
-                 + absent)
+                 + absent, check=False)
         left = missing()
         if left:
-            step.fail('apt-get did not install ' + ' '.join(left))
+            step.fail('apt-get did not install all of them')

@@ -43,19 +43,20 @@ def fetch(update: bool = False) -> Path:
                     if apt.without_epoch(v).startswith(VERSION)]
         best = apt.newest(versions)
         if not best:
-            step.fail(f'apt offers no QEMU {VERSION}x in {apt.SUITE}')
+            private.none(f'QEMU {VERSION}x in {apt.SUITE}')
         return private.source('qemu', best)
 
 
 def unpack(download: Path, into: Path, log: str) -> None:
     """Unpack a source package with the distribution's patches, or not at all."""
-    dsc = next(download.glob('*.dsc'))
     part = into.with_name(into.name + '.part')
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)
     apt.need_room(part.parent, 2, 'QEMU\'s source and build')
     with Step('unpacking QEMU\'s source', log, '20 s') as step:
-        step.run(['dpkg-source', '--no-copy', '-x', dsc, part])
+        dsc = next(download.glob('*.dsc'), 'no .dsc')
+        if step.run(['dpkg-source', '--no-copy', '-x', dsc, part], check=False):
+            apt.damaged(step, download)
         part.rename(into)
 
 
@@ -120,14 +121,15 @@ def _private_meson() -> Path:
             private.update()
             best = apt.newest([v for v in private.binary_versions('meson') if _recent(v)])
             if not best:
-                step.fail('apt offers no meson from 1.5 up')
+                private.none('meson from 1.5 up')
             deb = private.binary('meson', best)
         tree = paths.CACHE / deb.name.replace('_', '-')
         if tree.is_dir():
             return tree                 # another run was faster
         part = tree.with_name(tree.name + '.part')
         shutil.rmtree(part, ignore_errors=True)
-        step.run(['dpkg-deb', '-x', next(deb.glob('*.deb')), part])
+        if step.run(['dpkg-deb', '-x', next(deb.glob('*.deb')), part], check=False):
+            apt.damaged(step, deb)
         run = part / 'run'
         run.mkdir()
         (run / 'meson').write_text(
