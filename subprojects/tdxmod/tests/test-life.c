@@ -414,11 +414,12 @@ static gpointer tlb_worker(gpointer opaque)
         }
         /* One look at the tree for each entry, so that BLOCK gets its turn. */
         cached = (cached && !enter.flush) || cache_translation(w->l, &hpa);
-        for (unsigned i = 0; cached && i < 500; i++) {
+        for (unsigned i = 0; cached && i < 20; i++) {
             uint64_t *word = machine_ptr(mc, hpa, 8);
 
             g_assert_cmphex(__atomic_load_n(word, __ATOMIC_SEQ_CST), !=, HOST_DATA);
             used++;
+            g_thread_yield();           /* stay inside while the host works */
         }
         vp_run_end(mc->mod, w->lp);
         g_usleep(1);

@@ -179,6 +179,24 @@ static void test_accept_no_ram(Fixture *f, gconstpointer data)
     g_assert_cmphex(*w.entry, ==, sept_make(SEPT_PENDING, TDX_4K, 512 * MIB));
 }
 
+/* Memory of the tree that was overwritten: no state of its own, no crash. */
+static void test_scribbled(Fixture *f, gconstpointer data)
+{
+    SeptWalk w;
+
+    (void)data;
+    life_sept(&f->l, 0x1000, TDX_4K);
+    g_assert_true(sept_walk_leaf(f->mc->mod, &f->td, 0x1000, &w));
+    *w.entry = 0x123456000;                     /* an address, no permission */
+    assert_status(CALL(f->mc, 0, TDH_MEM_SEPT_RD, .rcx = 0x1000, .rdx = f->l.tdr),
+                  TDX_SUCCESS);
+    g_assert_cmphex(f->mc->out.rcx, ==, EPT_SUPPRESS_VE);
+    g_assert_cmphex(f->mc->out.rdx, ==, 0);
+    f->td.tdr->num_tdcx = TDCS_SEPT_ROOT;
+    g_assert_false(sept_walk_leaf(f->mc->mod, &f->td, 0x1000, &w));
+    f->td.tdr->num_tdcx = TDCS_PAGES;
+}
+
 /* What a blocked table hides: there for the host's walk, not for the guest's. */
 static void test_guest_walk(Fixture *f, gconstpointer data)
 {
@@ -250,6 +268,7 @@ int main(int argc, char **argv)
     ADD("translate", false, test_translate);
     ADD("accept-changed", false, test_accept_changed);
     ADD("accept-no-ram", false, test_accept_no_ram);
+    ADD("scribbled", false, test_scribbled);
     ADD("guest-walk", false, test_guest_walk);
     ADD("five-levels", true, test_five_levels);
     ADD("private-gpas", false, test_private_gpas);

@@ -151,6 +151,11 @@ static void test_init(Fixture *f, gconstpointer data)
     assert_status(CALL(mc, 0, v1, .rcx = l->vcpu[2].tdvpr, .r8 = 1ull << 32),
                   TDX_MAX_VCPUS_EXCEEDED);
     g_assert_cmphex(life_tdvpr(l, 2)->assoc_lpid, ==, UINT32_MAX);
+    /* Numbers that only an overwritten TDCS can hold. */
+    life_tdcs(l)->max_vcpus = UINT16_MAX;
+    life_tdcs(l)->num_vcpus = 3000;
+    assert_status(CALL(mc, 0, v1, .rcx = l->vcpu[2].tdvpr, .r8 = 11),
+                  TDX_MAX_VCPUS_EXCEEDED);
 }
 
 static void test_init_v0(Fixture *f, gconstpointer data)
@@ -161,6 +166,10 @@ static void test_init_v0(Fixture *f, gconstpointer data)
     life_create_vcpu(l);
     life_tdcs(l)->topology_enum_configured = 1;
     life_tdcs(l)->ve_reduction_valid = 1;
+    /* The TDR is shared: two vCPUs could get their numbers at once. */
+    assert_status(CALL_LOCKED(f->mc, &life_tdcs(l)->vcpu_lock, LOCK_EXCLUSIVE, 0,
+                              TDH_VP_INIT, .rcx = l->vcpu[0].tdvpr),
+                  OPERAND(TDX_OPERAND_BUSY, NUM_VCPUS));
     assert_status(CALL(f->mc, 0, TDH_VP_INIT, .rcx = l->vcpu[0].tdvpr, .r8 = 1ull << 40),
                   TDX_SUCCESS);
     g_assert_cmpuint(life_tdcs(l)->topology_enum_configured, ==, 0);
@@ -497,12 +506,15 @@ static void test_enter(Fixture *f, gconstpointer data)
     g_assert_cmpuint(*life_page_lock(mc, l->tdr), ==, 1);
     g_assert_cmpuint(*life_page_lock(mc, l->vcpu[0].tdvpr), ==, 1);
     g_assert_cmpuint(tdcs->refcount[1], ==, 1);
+    /* No SEAMCALL comes from inside; the record of LP 0 must not be lost. */
+    assert_status(enter(f, 0, l->vcpu[1].tdvpr), OPERAND(TDX_OPERAND_INVALID, RAX));
     life_enter(l, 1, 1);
     g_assert_cmpuint(*life_page_lock(mc, l->tdr), ==, 2);
     g_assert_cmpuint(tdcs->refcount[1], ==, 2);
     /* Another LP cannot take a vCPU that runs. */
     assert_status(enter(f, 2, l->vcpu[0].tdvpr), TDX_VCPU_STATE_INCORRECT | VCPU_ACTIVE);
     life_exit(l, 0);
+    life_exit(l, 0);                            /* no effect */
     g_assert_cmpuint(life_tdvpr(l, 0)->state, ==, VCPU_READY);
     g_assert_cmpuint(life_tdvpr(l, 0)->last_exit_tsc, >, 0);
     g_assert_cmpuint(*life_page_lock(mc, l->tdr), ==, 1);
