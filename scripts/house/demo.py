@@ -13,7 +13,7 @@ INITIALISED = re.compile(r'virt/tdx: TDX-Module initialized')
 
 
 def _table(stats: List[Dict[str, Any]]) -> List[str]:
-    """The SEAMCALL leaves that were called, from the module's leaf-stats."""
+    """Rows of the module's leaf-stats as the lines of a table."""
     rows = [('leaf', 'calls', 'errors')]
     for row in stats:
         rows.append((str(row['name']), str(row['calls']), str(row['errors'])))
@@ -61,8 +61,9 @@ def run() -> int:
 
 
 def _verdict(l1: machine.L1, status: int, stats: List[Dict[str, Any]]) -> int:
-    print('\nSEAMCALL leaves:')
-    print('\n'.join(_table(stats)))
+    for side, title in (('host', 'SEAMCALL'), ('guest', 'TDCALL')):
+        print(f'\n{title} leaves:')
+        print('\n'.join(_table([row for row in stats if row['side'] == side])))
     bad = l1.bad_lines()
     initialised = any(INITIALISED.search(line) for line in l1.dmesg())
     print(f'\nWARN, BUG or failed SEAMCALL lines in L1\'s log: {len(bad)}')

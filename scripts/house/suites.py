@@ -87,6 +87,11 @@ def run_program(name: str, argv: Sequence, timeout: float) -> Tally:
     log = paths.LOGS / f'test-{name.replace("/", "-")}.log'
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
+    if not os.access(argv[0], os.X_OK):
+        tally = Tally()
+        tally.fail(f'{argv[0]} is not executable')
+        report(name, tally, 0, log)
+        return tally
     timed_out = threading.Event()
     with open(log, 'w', encoding='utf-8') as out:
         with subprocess.Popen([str(a) for a in argv], stdout=subprocess.PIPE, stderr=out,
