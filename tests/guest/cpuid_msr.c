@@ -236,6 +236,41 @@ static void feature_control(void)
     check_eq(locked_off_vmxon, VM_FAULT(GP), "locked without bit 2: VMXON is #GP (23.7)");
 }
 
+/* Registers of the local APIC in x2APIC mode, bit n: MSR 800H + n (table 10-6). */
+#define X2APIC_READ     0x43fd01ffffffa50cull
+#define X2APIC_WRITE    0xc1fd010000008900ull
+
+static void x2apic_registers(void *arg)
+{
+    u64 base = rdmsr(MSR_APIC_BASE), v;
+
+    wrmsr(MSR_APIC_BASE, base | BIT(10));
+    for (u32 reg = 0; reg < 64; reg++) {
+        bool may_read = X2APIC_READ >> reg & 1, may_write = X2APIC_WRITE >> reg & 1;
+
+        check_eq(rdmsr_safe(0x800 + reg, &v), may_read ? NO_FAULT : GP,
+                 "RDMSR of x2APIC register %x (10.12.1.2)", reg);
+        if (!may_write) {
+            check_eq(wrmsr_safe(0x800 + reg, 0), GP,
+                     "WRMSR of x2APIC register %x (10.12.1.2)", reg);
+        }
+    }
+    check_eq(wrmsr_safe(0x80b, 1), GP, "x2APIC: EOI must be 0");
+    check_eq(wrmsr_safe(0x808, 0x100), GP, "x2APIC: reserved bits of TPR");
+    check_eq(wrmsr_safe(0x80b, 0), NO_FAULT, "x2APIC: EOI");
+    check_eq(wrmsr_safe(0x828, 0), NO_FAULT, "x2APIC: ESR");
+}
+
+static void cr4_without_feature(void)
+{
+    if (cpuid(1, 0).c & BIT(17)) {
+        check_skip("PCID is there", "CR4 bit of a feature that is not");
+        return;
+    }
+    check_eq(rdmsr(MSR_VMX_CR4_FIXED1) >> 17 & 1, 0, "CR4_FIXED1: no PCID, no PCIDE");
+    check_eq(write_cr4_safe(read_cr4() | BIT(17)), GP, "CR4.PCIDE without PCID (2.5)");
+}
+
 void test_main(void)
 {
     cpuid_bits();
@@ -251,5 +286,7 @@ void test_main(void)
     read_only();
     all_cpus_alike();
     cr4_vmxe();
+    cr4_without_feature();
     feature_control();
+    smp_call(1, x2apic_registers, NULL);
 }

@@ -31,6 +31,7 @@ vmx_entry|1|
 vmx_exit|1|
 vmx_event|1|
 vmx_state|1|
+vmx_debug|1|
 vmx_modes|1|
 vmx_tlb|1|
 vmx_smp|2|

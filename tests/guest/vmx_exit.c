@@ -49,6 +49,11 @@ static void g_rdtscp(void)
 {
     seen = TRY("rdtscp", : : : "rax", "rcx", "rdx");
 }
+
+static void g_rdpid(void)
+{
+    seen = TRY("rdpid %%rax", : : : "rax");
+}
 static void g_rdpmc(void)
 {
     seen = TRY("rdpmc", : : "c"(0) : "rax", "rdx");
@@ -199,9 +204,13 @@ static void by_secondary_control(void)
     seen = 0;
     runs_through(g_rdtscp, "RDTSCP not enabled");
     check_eq(seen, UD, "RDTSCP not enabled is #UD (25.3)");
+    runs_through(g_rdpid, "RDPID with RDTSCP not enabled");
+    check_eq(seen, UD, "RDPID with RDTSCP not enabled is #UD (25.3)");
     if (vm_secondary(CPU2_RDTSCP)) {
         runs_through(g_rdtscp, "RDTSCP enabled");
         check_eq(seen, NO_FAULT, "RDTSCP enabled: no fault");
+        runs_through(g_rdpid, "RDPID with RDTSCP enabled");
+        check_eq(seen, cpuid(7, 0).c & BIT(22) ? NO_FAULT : UD, "RDTSCP enabled: RDPID too");
         if (vmx_may(VMCS_PRIMARY_CONTROLS, CPU_RDTSC)) {
             vmwrite(VMCS_PRIMARY_CONTROLS, pri | CPU_RDTSC);
             expect(g_rdtscp, VMX_EXIT_RDTSCP, 3, "RDTSCP with RDTSC exiting");
@@ -443,14 +452,21 @@ static void tsc(void)
 {
     u32 old = vmread(VMCS_PRIMARY_CONTROLS);
     u64 offset = BIT(50), before, after;
+    u64 *list = page_alloc();
 
+    list[0] = MSR_TSC;
     vmwrite(VMCS_PRIMARY_CONTROLS, (old | CPU_TSC_OFFSETTING) & ~CPU_RDTSC);
     vmwrite(VMCS_TSC_OFFSET, offset);
+    vmwrite(VMCS_EXIT_MSR_STORE_ADDR, (u64)list);
+    vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 1);
     before = rdtsc();
     vm_start(&vm, g_tsc);
     after = rdtsc();
+    vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
     check(seen >= before + offset && seen <= after + offset,
           "RDTSC: the offset is added (25.3)");
+    check(list[1] >= before && list[1] <= after,
+          "the MSR list's IA32_TIME_STAMP_COUNTER is without the offset (28.4)");
     if (vm_secondary(CPU2_TSC_SCALING)) {
         vmwrite(VMCS_TSC_MULTIPLIER, BIT(49));
         before = rdtsc();

@@ -137,6 +137,26 @@ static void boot(void)
              "64-bit mode: 64-bit registers");
 }
 
+/* The exit must not pass through a mode with LME, PG and no PAE on its way to the host. */
+static void long_mode_enabled_only(void)
+{
+    memcpy((void *)CODE, blob_flat32, blob_flat32_end - blob_flat32);
+    vm_set_entry(&vm, g_nothing);
+    not_64();
+    flat_segments();
+    vmwrite(VMCS_GUEST_CR0, CR0_PE | CR0_NE);
+    vmwrite(VMCS_GUEST_EFER, BIT(8));           /* LME, not LMA */
+    vmwrite(VMCS_GUEST_RIP, CODE);
+    vm.rsi = CODE;
+    next("EFER.LME without paging and PAE");
+    check_eq((u32)vm.rax, *(u32 *)CODE, "EFER.LME without paging and PAE: memory");
+    check_eq(vmread(VMCS_GUEST_EFER), BIT(8), "EFER.LME without paging and PAE: EFER");
+    check_eq(read_cr0() & (CR0_PE | CR0_PG), CR0_PE | CR0_PG,
+             "its exit: the host's CR0 has PE and PG (27.5.1)");
+    check_eq(read_cr4() & CR4_PAE, CR4_PAE, "its exit: the host's CR4 has PAE");
+    check_eq(rdmsr(MSR_EFER) & 0x500, 0x500, "its exit: the host's EFER has LME and LMA");
+}
+
 /* A read at @va under 32-bit or PAE paging, before and after MOV to CR3. */
 static void flat32(u64 cr4, u64 cr3, u32 va)
 {
@@ -191,6 +211,7 @@ static void paging_pae(void)
     check_eq((u32)vm.rax, 0xbbbbbbbb, "PAE paging: 2 MiB page");
     check_eq(vmread(VMCS_GUEST_PDPTE0), (u64)pd2 | 1,
              "PAE paging: the exit saves PDPTE0");
+    check_eq(pdpt[0], (u64)pd2 | 1, "PAE paging: PDPTEs have no accessed flag (4.4.1)");
     next("PAE paging after MOV to CR3");
     check_eq((u32)vm.rax, 0xbbbbbbbb, "PAE paging: the same page");
     check_eq(vm_run(&vm), VMX_EXIT_HLT, "PAE paging: HLT");
@@ -231,6 +252,7 @@ void test_main(void)
         panic("no unrestricted guest");
     }
     boot();
+    long_mode_enabled_only();
     paging_32();
     paging_pae();
     user_mode();

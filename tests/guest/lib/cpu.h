@@ -26,6 +26,7 @@ enum { DE = 0, DB = 1, NMI = 2, BP = 3, OF = 4, UD = 6, NM = 7, DF = 8, TS = 10,
        NP = 11, SS = 12, GP = 13, PF = 14, AC = 17, VE = 20 };
 #define NO_FAULT        0xffu
 
+#define MSR_TSC                 0x10
 #define MSR_FEATURE_CONTROL     0x3a
 #define MSR_EFER                0xc0000080u
 #define MSR_STAR                0xc0000081u
