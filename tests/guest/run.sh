@@ -47,6 +47,7 @@ seam_td|1|$seam
 seam_smp|2|$seam
 seam_ve|1|$seam
 seam_life|2|$seam
+vmx_stress|2|
 vmx_fuzz|1|
 seam_fuzz|2|$seam
 "
