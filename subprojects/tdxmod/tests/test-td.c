@@ -197,7 +197,8 @@ static void test_running(Fixture *f, gconstpointer data)
     life_enter(l, 0, 0);
     assert_status(CALL(mc, 1, TDH_MNG_ADDCX, .rcx = machine_page(mc), .rdx = l->tdr),
                   OPERAND(TDX_OPERAND_BUSY, RDX));
-    assert_status(CALL(mc, 1, TDH_MNG_INIT, .rcx = l->tdr), OPERAND(TDX_OPERAND_BUSY, RCX));
+    assert_status(CALL(mc, 1, TDH_MNG_INIT, .rcx = l->tdr),
+                  OPERAND(TDX_OPERAND_BUSY, RCX));
     assert_status(CALL(mc, 1, TDH_MEM_PAGE_ADD, .rdx = l->tdr),
                   OPERAND(TDX_OPERAND_BUSY, RDX));
     assert_status(CALL(mc, 1, TDH_MR_EXTEND, .rdx = l->tdr),
