@@ -111,6 +111,10 @@ static void init(void)
     check_eq(other_status, TDX_SYS_LP_INIT_NOT_DONE, "SYS.RD on the LP without LP.INIT");
     smp_call(1, other_lp_init, NULL);
     check_eq(other_status, TDX_SUCCESS, "LP.INIT on the second LP");
+    for (u32 i = 2; i < cpus_online; i++) {
+        smp_call(i, other_rd, NULL);
+        smp_call(i, other_lp_init, NULL);
+    }
     check_eq(tdh_0(TDH_MNG_CREATE), TDX_SYS_NOT_READY, "MNG.CREATE before READY");
 }
 
