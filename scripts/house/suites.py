@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -170,7 +171,8 @@ def linux(only: List[str]) -> Tally:
 def functional(only: List[str]) -> Tally:
     tally = Tally()
     for script in _chosen('tests/functional/*.py', only):
-        tally.add(run_program(f'functional/{script.stem}', [script], 600))
+        tally.add(run_program(f'functional/{script.stem}', [sys.executable, script],
+                              600))
     return tally
 
 
