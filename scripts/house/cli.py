@@ -138,8 +138,8 @@ def exec_qemu(args: List[str]) -> int:
     os.execv(paths.QEMU, [str(paths.QEMU), '-L', str(paths.FIRMWARE), *args])
 
 
-def _terminate(_signal, _frame) -> None:
-    raise SystemExit(143)
+def _terminate(number, _frame) -> None:
+    raise SystemExit(128 + number)
 
 
 def dispatch(argv: List[str]) -> int:
@@ -167,7 +167,9 @@ def dispatch(argv: List[str]) -> int:
 
 
 def main(argv: List[str]) -> int:
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:      # as under nohup
+            signal.signal(number, _terminate)
     try:
         return dispatch(argv)
     except Failure as e:

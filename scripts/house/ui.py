@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -114,16 +115,23 @@ class Step:
             log.write(('+ ' + ' '.join(args) + '\n').encode())
             log.flush()
             try:
-                done = subprocess.run(args, cwd=cwd, env=env, stdout=log,
-                                      stderr=subprocess.STDOUT, check=False,
-                                      input=stdin,
-                                      stdin=None if stdin else subprocess.DEVNULL)
+                # A group of its own, so that all of it can be ended. sudo needs ours:
+                # only a terminal's foreground group may ask for a password.
+                child = subprocess.Popen(
+                    args, cwd=cwd, env=env, stdout=log, stderr=subprocess.STDOUT,
+                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                    start_new_session=args[0] != 'sudo')
             except FileNotFoundError:
                 raise Failure(f'{self.title}: the command {args[0]} is missing; '
                               'run ./tdxemu setup as root or with sudo') from None
-        if check and done.returncode:
+            try:
+                child.communicate(stdin)
+            except BaseException:
+                _end(child)
+                raise
+        if check and child.returncode:
             self.fail(f'{os.path.basename(args[0])} failed')
-        return done.returncode
+        return child.returncode
 
     def fail(self, what: str) -> None:
         raise Failure(f'{self.title}: {what}; {self.remedy} (log: {self.log})')
@@ -131,6 +139,21 @@ class Step:
     def note(self, text: str) -> None:
         with open(self.log, 'a', encoding='utf-8') as log:
             log.write(text + '\n')
+
+
+def _end(child: subprocess.Popen) -> None:
+    """End a command and all it has started; it may clean up first."""
+    try:
+        group = os.getpgid(child.pid)
+        if group == os.getpgrp():       # sudo: it is root's, and ends by itself
+            child.wait()
+            return
+        os.killpg(group, signal.SIGTERM)
+        child.wait(10)
+    except ProcessLookupError:
+        pass
+    except subprocess.TimeoutExpired:
+        os.killpg(group, signal.SIGKILL)
 
 
 def _columns() -> int:

@@ -24,4 +24,4 @@ if [ ! -f "$build/build.ninja" ] || [ "$stamp" != "$(cat "$build/.configured")" 
     (cd "$build" && "$tree/configure" --cc="$cc" $options)
     echo "$stamp" > "$build/.configured"
 fi
-ninja -j "$jobs" -C "$build" qemu-system-x86_64
+exec ninja -j "$jobs" -C "$build" qemu-system-x86_64
