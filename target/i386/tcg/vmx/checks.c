@@ -65,7 +65,7 @@ bool vmx_check_physical(const VmxCheck *c, uint64_t pa, uint64_t align_mask)
 
 int vmx_check_linear_bits(const VmxCheck *c)
 {
-    return c->env->features[FEAT_7_0_ECX] & CPUID_7_0_ECX_LA57 ? 57 : 48;
+    return vmx_linear_bits(c->env);
 }
 
 bool vmx_check_canonical(const VmxCheck *c, uint64_t addr)

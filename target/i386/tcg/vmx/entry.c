@@ -125,7 +125,9 @@ static void load_blocking(CPUX86State *env, const Vmcs *v)
     uint32_t blocked = vmcs_read(v, VMCS_GUEST_INTERRUPTIBILITY);
 
     env->hflags &= ~HF_INHIBIT_IRQ_MASK;
-    if (blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) {
+    vmx->entry_blocking = blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
+    vmx->entry_rip = env->eip;
+    if (vmx->entry_blocking) {
         env->hflags |= HF_INHIBIT_IRQ_MASK;
     }
     vmx->host_nmi_blocked = env->hflags2 & HF2_NMI_MASK;

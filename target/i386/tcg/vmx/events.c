@@ -142,6 +142,9 @@ int x86_vmx_pending_interrupt(CPUState *cs, int request)
     if (request & CPU_INTERRUPT_POLL) {
         return CPU_INTERRUPT_POLL;
     }
+    if (request & CPU_INTERRUPT_INIT) {
+        return CPU_INTERRUPT_INIT;      /* ends HLT; the exit is TCG's main loop's */
+    }
     if (request & CPU_INTERRUPT_NMI) {
         if ((vmx->pin & PIN_NMI) ? !vmx->host_nmi_blocked
                                  : !(env->hflags2 & HF2_NMI_MASK)) {
@@ -161,6 +164,13 @@ int x86_vmx_pending_interrupt(CPUState *cs, int request)
     return 0;
 }
 
+/* The guest takes an event; if that causes a VM exit, HLT is over already. */
+static void deliver(CPUX86State *env, int vector)
+{
+    env->vmx->was_halted = false;
+    do_interrupt_x86_hardirq(env, vector, 1);
+}
+
 static void take_nmi(CPUState *cs, CPUX86State *env)
 {
     cs->interrupt_request &= ~CPU_INTERRUPT_NMI;
@@ -169,7 +179,7 @@ static void take_nmi(CPUState *cs, CPUX86State *env)
                        EXCP02_NMI | INTR_TYPE_NMI | INTR_VALID, 0, 0);
     }
     env->hflags2 |= HF2_NMI_MASK;
-    do_interrupt_x86_hardirq(env, EXCP02_NMI, 1);
+    deliver(env, EXCP02_NMI);
 }
 
 static void take_external(CPUState *cs, CPUX86State *env)
@@ -186,7 +196,7 @@ static void take_external(CPUState *cs, CPUX86State *env)
         return;
     }
     if (!(vmx->pin & PIN_EXT_INTR)) {
-        do_interrupt_x86_hardirq(env, vector, 1);
+        deliver(env, vector);
     } else if ((vmx->pin & PIN_POSTED_INTR) &&
                vector == (vmcs_read(vmx->cur, VMCS_POSTED_INTR_NV) & 0xffff)) {
         vmx_posted_interrupt(env);
@@ -221,7 +231,7 @@ static void take_own_event(CPUState *cs, CPUX86State *env)
     }
     vector = vmx_vintr_deliver(env);
     vmx_update_pending(env);
-    do_interrupt_x86_hardirq(env, vector, 1);
+    deliver(env, vector);
 }
 
 /* Interrupts of a running guest; false: leave it to the stock code. */
@@ -253,21 +263,26 @@ bool x86_vmx_exec_interrupt(CPUState *cs, int request)
  * CPU_INTERRUPT_VIRQ stands while the guest waits for a window or has a
  * virtual interrupt, so that TCG asks at each boundary only then.
  */
+static bool wants_virq(CPUX86State *env)
+{
+    X86VMX *vmx = env->vmx;
+
+    return vmx_nonroot(env) &&
+           ((vmx->cpu & (CPU_INTR_WINDOW | CPU_NMI_WINDOW)) ||
+            qatomic_read(&vmx->preemption_expired) || vmx->pending_debug ||
+            vmx_vintr_pending(env));
+}
+
 void vmx_update_pending(CPUX86State *env)
 {
     CPUState *cs = env_cpu(env);
-    X86VMX *vmx = env->vmx;
-    bool want = vmx_nonroot(env) &&
-                ((vmx->cpu & (CPU_INTR_WINDOW | CPU_NMI_WINDOW)) ||
-                 vmx->preemption_expired || vmx->pending_debug ||
-                 vmx_vintr_pending(env));
     bool have = qatomic_read(&cs->interrupt_request) & CPU_INTERRUPT_VIRQ;
 
-    if (want == have) {
+    if (wants_virq(env) == have) {
         return;
     }
     BQL_LOCK_GUARD();
-    if (want) {
+    if (wants_virq(env)) {      /* once more: the timer may have expired since */
         cpu_interrupt(cs, CPU_INTERRUPT_VIRQ);
     } else {
         cpu_reset_interrupt(cs, CPU_INTERRUPT_VIRQ);
@@ -318,14 +333,19 @@ void vmx_preemption_timer_cb(void *opaque)
 {
     CPUX86State *env = opaque;
 
-    env->vmx->preemption_expired = true;
-    cpu_interrupt(env_cpu(env), CPU_INTERRUPT_VIRQ);
+    /* called late, it may be the timer of an entry that is over */
+    if (qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) >=
+        qatomic_read(&env->vmx->preemption_deadline)) {
+        qatomic_set(&env->vmx->preemption_expired, true);
+        cpu_interrupt(env_cpu(env), CPU_INTERRUPT_VIRQ);
+    }
 }
 
 void vmx_preemption_timer_start(CPUX86State *env)
 {
     X86VMX *vmx = env->vmx;
     uint64_t ticks;
+    int64_t deadline;
 
     vmx->preemption_expired = false;
     if (!(vmx->pin & PIN_PREEMPTION_TIMER)) {
@@ -336,8 +356,10 @@ void vmx_preemption_timer_start(CPUX86State *env)
         vmx->preemption_expired = true;
         return;
     }
-    timer_mod_ns(vmx->preemption_timer, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) +
-                 muldiv64(ticks, NANOSECONDS_PER_SECOND, vmx_tsc_hz()));
+    deadline = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) +
+               muldiv64(ticks, NANOSECONDS_PER_SECOND, vmx_tsc_hz());
+    qatomic_set(&vmx->preemption_deadline, deadline);
+    timer_mod_ns(vmx->preemption_timer, deadline);
 }
 
 /* Stop the timer; what was left of it, in its own unit. */
@@ -355,6 +377,7 @@ uint32_t vmx_preemption_timer_stop(CPUX86State *env)
         left < 0) {
         left = 0;
     }
+    qatomic_set(&vmx->preemption_deadline, INT64_MAX);
     timer_del(vmx->preemption_timer);
     vmx->preemption_expired = false;
     return muldiv64(left, vmx_tsc_hz(), NANOSECONDS_PER_SECOND) >> TIMER_SHIFT;

@@ -51,7 +51,11 @@ static uint32_t blocking_state(CPUX86State *env)
 {
     uint32_t blocked = 0;
 
-    if (env->hflags & HF_INHIBIT_IRQ_MASK) {
+    if (!(env->hflags & HF_INHIBIT_IRQ_MASK)) {
+        ;
+    } else if (env->vmx->entry_blocking && env->eip == env->vmx->entry_rip) {
+        blocked = env->vmx->entry_blocking;
+    } else {
         blocked = (env->eflags & IF_MASK) && vmx_after_sti(env)
                   ? BLOCKED_BY_STI : BLOCKED_BY_MOV_SS;
     }

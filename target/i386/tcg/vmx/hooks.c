@@ -72,6 +72,7 @@ void x86_vmx_reset(CPUX86State *env)
     vmx->cur = &vmx->vmcs;
     vmx->tsc_multiplier = VMX_TSC_UNSCALED;
     vmx->tlb_eptp = vmx->tlb_tag = UINT64_MAX;
+    vmx->preemption_deadline = INT64_MAX;
     if (vmx_seam_ops && vmx_seam_ops->reset) {
         vmx_seam_ops->reset(env);
     }

@@ -136,9 +136,11 @@ static bool value_bad(CPUX86State *env, uint32_t msr, uint64_t val)
     uint64_t ignored;
 
     if (canonical_msr(msr)) {
-        return sextract64(val, 0, env->cr[4] & CR4_LA57_MASK ? 57 : 48) != val;
+        return sextract64(val, 0, vmx_linear_bits(env)) != val;
     }
     switch (msr) {
+    case MSR_EFER:
+        return (env->cr[0] & CR0_PG_MASK) && ((val ^ env->efer) & MSR_EFER_LME);
     case MSR_PAT:
         return bad_pat(val);
     case MSR_DEBUGCTL:

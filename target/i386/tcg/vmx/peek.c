@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "cpu.h"
 #include "exec/cpu_ldst.h"
+#include "exec/exec-all.h"
 #include "vmx.h"
 
 typedef struct Peek {
@@ -174,5 +175,15 @@ uint64_t vmx_string_address(CPUX86State *env, bool in)
  */
 bool vmx_after_sti(CPUX86State *env)
 {
-    return cpu_ldub_code(env, env->segs[R_CS].base + env->eip - 1) == 0xfb;
+    uint64_t addr = env->segs[R_CS].base + env->eip - 1;
+    void *host = NULL;
+    int flags;
+
+    /* no fault from here: this is part of a VM exit, and the byte may be gone */
+    if (!(env->hflags & HF_CS64_MASK)) {
+        addr = (uint32_t)addr;
+    }
+    flags = probe_access_flags(env, addr, 1, MMU_INST_FETCH,
+                               cpu_mmu_index(env_cpu(env), true), true, &host, 0);
+    return !(flags & TLB_INVALID_MASK) && host && *(uint8_t *)host == 0xfb;
 }

@@ -45,6 +45,8 @@ struct X86VMX {
     uint64_t tsc_multiplier;    /* 48-bit fraction; 1 << 48: unscaled */
     bool host_nmi_blocked;      /* across a guest with virtual NMIs */
     bool was_halted;            /* in HLT when the event in hand woke it */
+    uint32_t entry_blocking;    /* by STI or MOV SS, as VM entry set it ... */
+    uint64_t entry_rip;         /* ... for the instruction here */
     uint64_t debugctl;
     target_ulong dr6, dr7;      /* before the debug exception in hand */
     bool debug_begun;           /* dr6 and dr7 hold something */
@@ -63,10 +65,17 @@ struct X86VMX {
     bool keep_tlb;              /* CR updates of entry and exit do not flush */
 
     QEMUTimer *preemption_timer;
-    bool preemption_expired;
+    bool preemption_expired;    /* set by the main loop too */
+    int64_t preemption_deadline;        /* of the virtual clock */
 
     void *seam;                 /* the SEAM layer's per-CPU state */
 };
+
+/* The widest linear address of this CPU, whatever the paging mode. */
+static inline int vmx_linear_bits(CPUX86State *env)
+{
+    return env->features[FEAT_7_0_ECX] & CPUID_7_0_ECX_LA57 ? 57 : 48;
+}
 
 #define VMX_TSC_UNSCALED (1ull << 48)
 
