@@ -109,6 +109,35 @@ static void wait_sipi(void *arg)
     qual = vm_qual();
 }
 
+/* A guest in HLT without HLT exiting: nothing but the INIT can end it. */
+static void halt(void *arg)
+{
+    vm_clear_bits(VMCS_PRIMARY_CONTROLS, CPU_HLT);
+    vm_set_entry(&vm1, g_nothing);
+    vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
+    started = 1;
+    reason = vm_run(&vm1);
+    qual = vmread(VMCS_GUEST_ACTIVITY);
+    vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+    vm_set_bits(VMCS_PRIMARY_CONTROLS, CPU_HLT);
+}
+
+static void init_of_halted(void)
+{
+    started = 0;
+    smp_run(1, halt, NULL);
+    while (!started) {
+        cpu_relax();
+    }
+    for (u32 i = 0; i < 100000; i++) {
+        cpu_relax();
+    }
+    apic_send(percpu[1].apic_id, 0x4500);
+    smp_wait(1);
+    check_eq(reason, VMX_EXIT_INIT, "INIT ends the HLT state of a guest: exit 3 (25.2)");
+    check_eq(qual, ACTIVITY_HLT, "its exit saves the activity state HLT (27.3.4)");
+}
+
 static volatile u32 alive;
 
 static void answer(void *arg)
@@ -184,5 +213,6 @@ void test_main(void)
     migration();
     ipis();
     inits();
+    init_of_halted();
     init_in_root();
 }

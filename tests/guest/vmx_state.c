@@ -233,6 +233,33 @@ static void task_switch(void)
     vm_set_bits(VMCS_ENTRY_CONTROLS, ENTRY_IA32E);
 }
 
+/* Blocking that entry set, and an exit by the guest's first instruction. */
+static void first_instruction_blocked(void)
+{
+    static const u8 code[] = { 0xfb, 0x0f, 0xa2 };      /* STI in front of CPUID */
+    u8 *pages = pages_alloc(2, PAGE_SIZE);
+
+    memcpy(pages + PAGE_SIZE - 1, code, sizeof(code));
+    vm_set_entry(&vm, (void (*)(void))(pages + PAGE_SIZE));
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BIT(1));
+    check_eq(vm_run(&vm), VMX_EXIT_CPUID, "blocking by MOV SS, CPUID: exit 10");
+    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), BIT(1),
+             "blocking by MOV SS is saved as such (28.3.4)");
+    if (!(vmread(VMCS_SECONDARY_CONTROLS) & CPU2_EPT)) {
+        check_skip("no EPT", "blocking with nothing in front of RIP");
+        return;
+    }
+    *ept_entry(vm.ept, (u64)pages, 0) = 0;
+    vm_set_entry(&vm, (void (*)(void))(pages + PAGE_SIZE));
+    vmwrite(VMCS_GUEST_RFLAGS, 2 | FLAGS_IF);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BIT(0));
+    invept(2, 0, 0);
+    check_eq(vm_run(&vm), VMX_EXIT_CPUID, "no page in front of RIP: exit 10");
+    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), BIT(0), "blocking by STI is saved as such");
+    *ept_entry(vm.ept, (u64)pages, 0) = (u64)pages | EPT_RWX | EPT_WB;
+    invept(2, 0, 0);
+}
+
 void test_main(void)
 {
     if (!vmx_supported()) {
@@ -246,4 +273,5 @@ void test_main(void)
     debug_exceptions();
     check_order();
     task_switch();
+    first_instruction_blocked();
 }
