@@ -2,6 +2,7 @@
 """The command line of ./tdxemu."""
 import argparse
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -84,9 +85,19 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _prepare() -> None:
+    """What any build needs: packages, and paths that make and configure can use."""
+    for place, remedy in ((paths.ROOT, 'move the checkout'),
+                          (paths.CACHE, 'set XDG_CACHE_HOME to another')):
+        if re.search(r'[^\w/.,+@~-]', str(place)):
+            raise Failure(f'cannot build below "{place}": make does not take a path with '
+                          f'spaces or special characters; {remedy}')
+    packages.install()
+
+
 def setup(update: bool = False, with_kernel: bool = True) -> None:
     """All that a run needs; does nothing where it is there already."""
-    packages.install()
+    _prepare()
     with locked(paths.BUILD, 'building'):
         qemu.build(update)
         initramfs.build()
@@ -123,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def build_kernel(args: argparse.Namespace) -> int:
-    packages.install()
+    _prepare()
     done = kernel.build(args.version, args.source, args.patches)
     if args.out:
         kernel.copy_to(done, args.out)
