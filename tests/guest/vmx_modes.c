@@ -219,12 +219,21 @@ static void paging_pae(void)
     flat32(CR4_PAE, (u64)pdpt, 0xa00000);
     vmwrite(VMCS_GUEST_PDPTE0, (u64)pd | 1);    /* other than memory */
     next("PAE with PDPTE fields");
-    check_gap((u32)vm.rax == 0xaaaaaaaa,
-              "VM entry with EPT loads the PDPTEs from the VMCS (26.3.2.4)");
+    check_eq((u32)vm.rax, 0xaaaaaaaa,
+             "VM entry with EPT loads the PDPTEs from the VMCS (26.3.2.4)");
     next("PAE with PDPTE fields, after MOV to CR3");
     check_eq((u32)vm.rax, 0xbbbbbbbb, "MOV to CR3 loads the PDPTEs from memory (4.4.1)");
-    check_gap(vmread(VMCS_GUEST_PDPTE0) == ((u64)pd2 | 1),
-              "the exit saves the PDPTEs (27.3.1)");
+    check_eq(vmread(VMCS_GUEST_PDPTE0), (u64)pd2 | 1, "the exit saves the PDPTEs (27.3.1)");
+
+    pdpt[1] = (u64)pd2 | 3;                     /* a reserved bit */
+    flat32(CR4_PAE, (u64)pdpt, 0xa00000);
+    vmwrite(VMCS_EXCEPTION_BITMAP, 1u << GP);
+    next("PAE with a bad PDPTE in memory");
+    check_eq(vm_run(&vm), VMX_EXIT_EXCEPTION_NMI,
+             "MOV to CR3 with reserved bits in a PDPTE is #GP (4.4.1)");
+    check_eq(vmread(VMCS_EXIT_INTR_INFO) & 0xff, GP, "its vector");
+    vmwrite(VMCS_EXCEPTION_BITMAP, 0);
+    pdpt[1] = 0;
 }
 
 static void u_cpuid(void) { cpuid(0, 0); }

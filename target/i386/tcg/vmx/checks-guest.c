@@ -14,7 +14,6 @@
 #define RFLAGS_RESERVED (~0x3fffffull | 1 << 15 | 1 << 5 | 1 << 3)
 #define PENDING_BS      (1ull << 14)
 #define PENDING_KNOWN   (0xfull | 1 << 12 | PENDING_BS)
-#define PDPTE_RESERVED  0x1e6ull
 
 /* --- guest registers (27.3.1.1) ----------------------------------------- */
 
@@ -341,7 +340,7 @@ static bool guest_pdptes(VmxCheck *c)
             address_space_ldq_le(env_cpu(c->env)->as, base + 8 * i,
                                  MEMTXATTRS_UNSPECIFIED, NULL);
 
-        if ((pdpte & PG_PRESENT_MASK) && !vmx_check_physical(c, pdpte, PDPTE_RESERVED)) {
+        if (!vmx_pdpte_valid(c->env, pdpte)) {
             return false;
         }
     }

@@ -235,6 +235,7 @@ static void load_guest(CPUX86State *env, Vmcs *v, const VmxClient *client,
     switch_tlb(env, tag);
     load_guest_registers(env, v);
     load_guest_segments(env, v);
+    vmx_pdptes_entry(env, v);
     load_blocking(env, v);
     env->tsc_offset = vmx->cpu & CPU_TSC_OFFSETTING
                       ? vmcs_read(v, VMCS_TSC_OFFSET) : 0;

@@ -84,6 +84,7 @@ static void save_guest(CPUX86State *env, Vmcs *v)
     vmx->was_halted = false;
     vmcs_write(v, VMCS_GUEST_PENDING_DEBUG, vmx_debug_to_save(env, held));
     save_segments(env, v);
+    vmx_pdptes_save(env, v);
     if (vmx->exit_ctl & EXIT_SAVE_DEBUG) {
         vmcs_write(v, VMCS_GUEST_DR7, env->dr[7]);
         vmcs_write(v, VMCS_GUEST_DEBUGCTL, vmx->debugctl);

@@ -66,6 +66,15 @@ static void check_fixed(CPUX86State *env, uint64_t val, uint64_t fixed0,
     }
 }
 
+/* SDM 4.4.1: with PAE paging, changes of these bits load the PDPTEs. */
+#define CR0_LOADS_PDPTES    (CR0_CD_MASK | CR0_NW_MASK | CR0_PG_MASK)
+#define CR4_LOADS_PDPTES    (CR4_PAE_MASK | CR4_PGE_MASK | CR4_PSE_MASK | CR4_SMEP_MASK)
+
+static bool pae_paging(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+    return (cr0 & CR0_PG_MASK) && (cr4 & CR4_PAE_MASK) && !(efer & MSR_EFER_LME);
+}
+
 static void write_cr0(CPUX86State *env, uint64_t val, uintptr_t ra)
 {
     uint64_t fixed0 = vmx_cr0_fixed0();
@@ -87,6 +96,10 @@ static void write_cr0(CPUX86State *env, uint64_t val, uintptr_t ra)
          (env->efer & MSR_EFER_LME) && !(env->cr[4] & CR4_PAE_MASK)) ||
         (!(val & CR0_PG_MASK) && (env->hflags & HF_CS64_MASK))) {
         gp(env, ra);
+    }
+    if (((val ^ env->cr[0]) & CR0_LOADS_PDPTES) &&
+        pae_paging(val, env->cr[4], env->efer)) {
+        vmx_pdptes_load(env, env->cr[3], ra);
     }
     cpu_x86_update_cr0(env, val);
     if (vmx_nonroot(env)) {
@@ -112,6 +125,9 @@ static void write_cr3(CPUX86State *env, uint64_t val, uintptr_t ra)
     } else if (val & (~0ull << env_archcpu(env)->phys_bits)) {
         gp(env, ra);
     }
+    if (pae_paging(env->cr[0], env->cr[4], env->efer)) {
+        vmx_pdptes_load(env, val, ra);
+    }
     cpu_x86_update_cr3(env, val);
 }
 
@@ -133,6 +149,9 @@ static void write_cr4(CPUX86State *env, uint64_t val, uintptr_t ra)
     if ((was & CR4_PAE_MASK) && !(val & CR4_PAE_MASK) &&
         (env->efer & MSR_EFER_LMA)) {
         gp(env, ra);
+    }
+    if (((val ^ was) & CR4_LOADS_PDPTES) && pae_paging(env->cr[0], val, env->efer)) {
+        vmx_pdptes_load(env, env->cr[3], ra);
     }
     cpu_x86_update_cr4(env, val);
 }

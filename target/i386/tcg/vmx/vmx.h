@@ -38,6 +38,7 @@ struct X86VMX {
     const VmxClient *client;    /* NULL: an ordinary guest */
     uint32_t pin, cpu, cpu2, exit_ctl, entry_ctl;       /* copies of controls */
     uint32_t exception_bitmap;
+    uint64_t pdpte[4];          /* with EPT and PAE paging */
     uint64_t eptp;
     uint64_t shared_mask;       /* GPA bit that selects shared_eptp; 0: none */
     uint64_t shared_eptp;
@@ -216,6 +217,12 @@ void vmx_invept(CPUX86State *env, uint32_t type, uint64_t eptp);
 G_NORETURN void vmx_ept_exit(CPUX86State *env, uintptr_t ra);
 /* Forget everything that the non-root TLB holds, on this CPU. */
 void vmx_flush_guest_tlb(CPUX86State *env);
+
+/* pdpte.c */
+bool vmx_pdpte_valid(CPUX86State *env, uint64_t pdpte);
+void vmx_pdptes_entry(CPUX86State *env, const Vmcs *v);
+void vmx_pdptes_save(CPUX86State *env, Vmcs *v);
+void vmx_pdptes_load(CPUX86State *env, uint64_t cr3, uintptr_t ra);
 
 /* apicv.c: virtual APIC page, virtual-interrupt delivery, posted interrupts */
 /* TPR shadow: CR8 in terms of VTPR. */
