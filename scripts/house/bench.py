@@ -6,7 +6,8 @@ runs, and R is ours/peer of times, so that less is better.
 """
 import json
 import statistics
-from typing import Callable, Dict, List, NamedTuple
+from dataclasses import replace
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 from . import machine, qemu
 from .ui import Failure, say
@@ -27,27 +28,29 @@ class Figure(NamedTuple):
                 f'unit={self.unit} ratio={self.ratio:.3f}')
 
 
-def boot(runs: int) -> Figure:
-    """L1's boot without TDX and VMX, against stock QEMU of the same source."""
-    stock = qemu.stock()
-    sides = {
-        'ours': machine.Options(tdx=False, cpu='max,vmx=off'),
-        'peer': machine.Options(tdx=False, cpu='max,vmx=off', emulator=stock),
-    }
-    times: Dict[str, List[float]] = {side: [] for side in sides}
+def boot(runs: int) -> List[Figure]:
+    """L1's boot without TDX and VMX, against stock QEMU of the same source.
+
+    `boot` is the time that a user waits; `boot-cpu` is the processor time of the same
+    boots, which says more on a busy machine.
+    """
+    options = machine.Options(tdx=False, cpu='max,vmx=off')
+    sides = {'ours': options, 'peer': replace(options, emulator=qemu.stock())}
+    times: Dict[str, List[Tuple[float, float]]] = {side: [] for side in sides}
     for options in sides.values():          # warm the page cache; not counted
-        machine.measure_ready(options, 120)
+        machine.measure_boot(options, 120)
     for n in range(runs):
         # The order alternates, so that a drift of the machine hits both alike.
         for side in sorted(sides, reverse=n % 2 == 1):
-            times[side].append(machine.measure_ready(sides[side], 120))
-        say(f'  boot {n + 1}/{runs}: ours {times["ours"][-1]:.2f} s, '
-            f'peer {times["peer"][-1]:.2f} s')
-    return Figure('boot', statistics.median(times['ours']),
-                  statistics.median(times['peer']), 's')
+            times[side].append(machine.measure_boot(sides[side], 120))
+        say(f'  boot {n + 1}/{runs}: ours {times["ours"][-1][0]:.2f} s, '
+            f'peer {times["peer"][-1][0]:.2f} s')
+    return [Figure(name, statistics.median(t[i] for t in times['ours']),
+                   statistics.median(t[i] for t in times['peer']), 's')
+            for i, name in enumerate(('boot', 'boot-cpu'))]
 
 
-BENCHMARKS: Dict[str, Callable[[int], Figure]] = {'boot': boot}
+BENCHMARKS: Dict[str, Callable[[int], List[Figure]]] = {'boot': boot}
 
 
 def validate(names: List[str], runs: int) -> None:
@@ -61,10 +64,10 @@ def validate(names: List[str], runs: int) -> None:
 
 def run(names: List[str], runs: int, as_json: bool) -> int:
     for name in names or BENCHMARKS:
-        figure = BENCHMARKS[name](runs)
-        if as_json:
-            print(json.dumps({**figure._asdict(), 'ratio': round(figure.ratio, 4)}),
-                  flush=True)
-        else:
-            print(figure.line(), flush=True)
+        for figure in BENCHMARKS[name](runs):
+            if as_json:
+                print(json.dumps({**figure._asdict(), 'ratio': round(figure.ratio, 4)}),
+                      flush=True)
+            else:
+                print(figure.line(), flush=True)
     return 0

@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import re
+import resource
 import select
 import shutil
 import signal
@@ -24,7 +25,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, List, Optional
+from typing import Any, BinaryIO, Callable, Dict, List, Optional, Tuple
 
 from . import initramfs, kernel, paths, qemu
 from .ui import Failure, locked, say, tail
@@ -431,9 +432,13 @@ def run_shell(o: Options) -> int:
             signal.signal(signal.SIGINT, previous)
 
 
-def measure_ready(o: Options, timeout: float) -> float:
-    """Seconds from the emulator's start to that of L1's first command."""
+def measure_boot(o: Options, timeout: float) -> Tuple[float, float]:
+    """One boot of L1: seconds from the emulator's start to L1's first command, and
+    seconds of processor time that the emulator took in all."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with L1(o, ['true']) as l1:
         if l1.wait(timeout) != 0:
             raise Failure('L1 did not boot: ' + l1.explain(L1_DIED))
-        return l1.ready_at - l1.started_at
+        wall = l1.ready_at - l1.started_at
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
