@@ -86,7 +86,8 @@ def judge(tap: Tap, steps: Steps) -> None:
               and calls(steps, 'TDH.VP.ENTER', 'start', 'held') > 0,
               'TDs are entered and call their host')
     # Linux 7.3 moves no page.
-    tap.check(last['TDH.MEM.PAGE.RELOCATE'] == (0, 0), 'a leaf that nobody calls has 0 calls')
+    tap.check(last['TDH.MEM.PAGE.RELOCATE'] == (0, 0),
+              'a leaf that nobody calls has 0 calls')
     wrong = {name: n for name, n in last.items() if n[1] > n[0]}
     tap.check(not wrong, 'no leaf has more errors than calls', str(wrong))
 

@@ -22,7 +22,8 @@ MODULE = 'tdx-module,id=tdx0'
 def argv(cpu: str, *words: str) -> List[str]:
     """A machine that waits before its first instruction."""
     return [QEMU, '-L', FIRMWARE, '-machine', 'q35', '-accel', 'tcg', '-cpu', cpu,
-            '-m', '256M', '-nodefaults', '-no-user-config', '-display', 'none', '-S', *words]
+            '-m', '256M', '-nodefaults', '-no-user-config', '-display', 'none', '-S',
+            *words]
 
 
 def module(properties: str = '') -> Sequence[str]:
@@ -133,7 +134,8 @@ def machines(refuse: Refusals) -> None:
     refuse.machine('two modules', ('tdx-module', 'one TDX module'),
                    argv('tdx', *module(), '-object', 'tdx-module,id=tdx1'))
     refuse.machine('a module without id', ('id',), argv('tdx', '-object', 'tdx-module'))
-    refuse.machine('too few physical address bits', ('tdx-module', 'physical address bits'),
+    refuse.machine('too few physical address bits',
+                   ('tdx-module', 'physical address bits'),
                    argv('tdx,phys-bits=40', *module()))
     refuse.machine('more CPUs than the module has LPs', ('tdx-module', '-smp'),
                    argv('tdx', *module(), '-smp', '65'))

@@ -20,7 +20,9 @@ for name in ept eptad unrestricted_guest enable_apicv tdx; do
     echo "kvm_intel.$name=$value"
 done
 [ -c /dev/kvm ] && echo /dev/kvm
-[ "$1" = vmtest ] && vmtest > /tmp/vmtest && ! grep -q "^not ok" /tmp/vmtest && echo vmtest
+if [ "$1" = vmtest ]; then
+    vmtest > /tmp/vmtest && ! grep -q "^not ok" /tmp/vmtest && echo vmtest
+fi
 dmesg | grep -o 'virt/tdx: .*'
 exit 0
 '''
@@ -68,8 +70,10 @@ def without_vmx(tap: Tap) -> None:
     for cpu in ('tdx,-vmx', 'max,-vmx'):
         status, said, bad = boot(machine.Options(smp=2, mem='2G', tdx=False, cpu=cpu))
         why = f'{status} {said} {bad}'
-        tap.check(status == 0 and not bad, f'-cpu {cpu}: L1 boots, with a clean log', why)
-        tap.check('vmx' not in said and '/dev/kvm' not in said, f'-cpu {cpu}: no KVM', why)
+        tap.check(status == 0 and not bad, f'-cpu {cpu}: L1 boots, with a clean log',
+                  why)
+        tap.check('vmx' not in said and '/dev/kvm' not in said, f'-cpu {cpu}: no KVM',
+                  why)
 
 
 def main() -> None:

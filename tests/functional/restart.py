@@ -21,7 +21,7 @@ case $BOOT in
 1) next_by_reset ;;
 2) next_by_kexec ;;
 3) start_td; next_by_kexec ;;
-4) start_td; next_by_button ;;
+4) start_td; next_by_button system_reset ;;
 esac
 echo "the end"
 '''

@@ -12,10 +12,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / 'lib'))
 from tap import ROOT, Tap, tdxemu  # noqa: E402
 
-# L1 has no source of fixed bytes but its own programs; busybox is 1 to 2 MB of any bytes.
+# More than 10 MiB of all kinds of bytes: busybox, several times.
 MANY = '''
-i=0
-while [ $i -lt 8 ]; do cat /bin/busybox; i=$((i + 1)); done > /tmp/many
+: > /tmp/many
+while [ $(wc -c < /tmp/many) -lt 11000000 ]; do cat /bin/busybox >> /tmp/many; done
 printf 'end without newline' >> /tmp/many
 sha256sum < /tmp/many >&2
 wc -c < /tmp/many >&2
@@ -97,9 +97,9 @@ def closed_early(tap: Tap) -> None:
 
 def closed_stdin(tap: Tap) -> None:
     with tempfile.TemporaryFile() as out:
-        status = subprocess.run(['sh', '-c', 'exec "$@" <&-', 'sh', str(ROOT / 'tdxemu'),
-                                 'run', '--mem', '2G', '--', 'sh', '-c', 'cat; echo here'],
-                                stdout=out, check=False, timeout=120).returncode
+        argv = ['sh', '-c', 'exec "$@" <&-', 'sh', str(ROOT / 'tdxemu'), 'run',
+                '--mem', '2G', '--', 'sh', '-c', 'cat; echo here']
+        status = subprocess.run(argv, stdout=out, check=False, timeout=120).returncode
         out.seek(0)
         said = out.read()
     tap.check(status == 0 and said == b'here\n', 'no standard input at all',

@@ -3,7 +3,8 @@
 
 It lies in a directory that L1 shares, and appends what it says to the file "out" there:
 what is in the virtio ports when L1 goes would be lost. BOOT is 1 in the first boot, and
-so on. `next_by_panel` waits for a reset from outside, as by a machine's button.
+so on. `next_by_button` waits for somebody outside to press the machine's reset button,
+or that for an NMI.
 """
 import shutil
 import time
@@ -21,7 +22,7 @@ echo "boot $BOOT"
 dmesg | grep -o 'virt/tdx: TDX-Module initialized'
 next_by_reset() { reboot -f; sleep 60; }
 next_by_kexec() { kexecinto bzImage initrd "$(cat /proc/cmdline)"; }
-next_by_button() { echo button > button; sleep 60; }
+next_by_button() { echo "$1" > button.new; mv button.new button; sleep 60; }
 wait_for() {        # wait_for TEXT FILE
     tries=0
     while ! grep -q "$1" "$2" 2> /dev/null && [ $tries -lt 600 ]; do
@@ -39,14 +40,15 @@ DISABLE_FAILED = 'TDH.SYS.DISABLE failed'
 class Again:
     """Runs `script` in L1, boot after boot, until it comes to its end."""
 
-    def __init__(self, share: Path, script: str, smp: int, mem: str):
+    def __init__(self, share: Path, script: str, smp: int, mem: str, append: str = ''):
         self.share = share
         self.status = machine.TIMED_OUT
         command = ['sh', '/mnt/share/script']
         (share / 'script').write_text(HEAD + script)
         shutil.copyfile(kernel.default(), share / 'bzImage')
         initramfs.with_command(initramfs.build(), command, share / 'initrd')
-        options = machine.Options(smp=smp, mem=mem, reboot=True, share=share)
+        options = machine.Options(smp=smp, mem=mem, reboot=True, share=share,
+                                  append=append)
         with machine.L1(options, command) as l1:
             self._watch(l1, 240)
             self.console = l1.dmesg()
@@ -56,8 +58,9 @@ class Again:
         end = time.monotonic() + timeout
         while not l1.finished.wait(0.1) and time.monotonic() < end:
             if button.exists():
+                command = button.read_text().strip()
                 button.unlink()
-                l1.qmp.command('system_reset')
+                l1.qmp.command(command)
         if l1.finished.is_set():
             self.status = l1.wait(20)
 
@@ -85,7 +88,7 @@ class Again:
     def __str__(self) -> str:
         lines = [f'status {self.status}']
         lines += [f'{i}: {said}' for i, said in enumerate(self.boots(), 1)]
-        return '\n'.join(lines + self.console[-20:])
+        return '\n'.join(lines + (self.console[-20:] if self.status else []))
 
 
 def bad_lines(log: List[str], dying: bool = False) -> List[str]:
