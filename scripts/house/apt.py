@@ -183,5 +183,5 @@ def damaged(step: Step, download: Path) -> None:
 def need_room(where: Path, gigabytes: int, what: str) -> None:
     free = shutil.disk_usage(where).free >> 30
     if free < gigabytes:
-        raise Failure(f'{what} need {gigabytes} GB below {where}, only {free} GB are free; '
-                      'make room or set XDG_CACHE_HOME')
+        raise Failure(f'{what} need {gigabytes} GB below {where}, only {free} GB are '
+                      'free; make room or set XDG_CACHE_HOME')

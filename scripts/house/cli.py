@@ -56,8 +56,8 @@ def parser() -> argparse.ArgumentParser:
                    help='look for a newer QEMU 10.0.x even if one is in the cache')
     command('demo', 'boot L1, initialise the TDX module and run trust domains')
     p = command('test', 'run all tests, or the suites named')
-    p.add_argument('suites', nargs='*', metavar='SUITE', help=f'{", ".join(suites.SUITES)}; or one test of a suite, as '
-                   'linux/td-one')
+    p.add_argument('suites', nargs='*', metavar='SUITE',
+                   help=f'{", ".join(suites.SUITES)}; or one test, as linux/td-one')
     p = command('run', 'boot L1; with CMD run it there and exit with its status, '
                 'without start a shell')
     _machine_options(p)

@@ -17,8 +17,8 @@ from . import paths
 from .ui import Failure, Step, output
 
 BUSYBOX = ('/bin/busybox', '/usr/bin/busybox')
-DIRECTORIES = ('bin', 'dev', 'etc', 'lib', 'lib/tdx', 'proc', 'root', 'run', 'sys', 'tests',
-               'tdxemu', 'tmp', 'mnt', 'mnt/share')
+DIRECTORIES = ('bin', 'dev', 'etc', 'lib', 'lib/tdx', 'proc', 'root', 'run', 'sys',
+               'tests', 'tdxemu', 'tmp', 'mnt', 'mnt/share')
 
 
 class Cpio:
@@ -35,7 +35,7 @@ class Cpio:
         fields = (self._inode, mode, 0, 0, 1, 0, len(data), 0, 0, major, minor,
                   len(raw), 0)
         head = b'070701' + b''.join(b'%08x' % f for f in fields) + raw
-        self._out.append(head + b'\0' * (-len(head) % 4) + data + b'\0' * (-len(data) % 4))
+        self._out += [head, b'\0' * (-len(head) % 4), data, b'\0' * (-len(data) % 4)]
 
     def directory(self, name: str) -> None:
         self._add(name, stat.S_IFDIR | 0o755)

@@ -123,6 +123,8 @@ def build(version: Optional[str] = None, source: Optional[Path] = None,
     with locked(paths.KERNELS, 'a kernel'):
         if (done / 'bzImage').is_file():
             return done                 # another run has built it meanwhile
+        for left in paths.KERNELS.glob('work-*'):       # of an interrupted run
+            shutil.rmtree(left, ignore_errors=True)
         work = paths.KERNELS / f'work-{key}'
         tree = _unpack(download, work)
         _apply(tree, series)
@@ -217,11 +219,12 @@ def check(image: Path, tdx: bool) -> None:
     try:
         data = image.read_bytes()
     except OSError as e:
-        raise Failure(f'--kernel {image}: {(e.strerror or str(e)).lower()}; give a bzImage, '
-                      'for example from ./tdxemu kernel') from None
+        why = (e.strerror or str(e)).lower()
+        raise Failure(f'--kernel {image}: {why}; give a bzImage, for '
+                      'example from ./tdxemu kernel') from None
     if len(data) < 0x264 or data[0x202:0x206] != b'HdrS':
-        raise Failure(f'--kernel {image} is no x86 bzImage; give arch/x86/boot/bzImage of '
-                      'a built kernel')
+        raise Failure(f'--kernel {image} is no x86 bzImage; give arch/x86/boot/bzImage '
+                      'of a built kernel')
     payload = _payload(data)
     if tdx and payload is not None and b'virt/tdx: ' not in payload:
         raise Failure(f'--kernel {image} has no TDX host support; build it with '

@@ -2,9 +2,9 @@
 """Boot L1: the emulator's command line, and the channels to what runs in it.
 
 A command in L1 has four virtio ports: tdxemu.in, .out and .err carry its standard
-streams byte for byte, and tdxemu.ctl is the line to L1's init: it says "ready", waits for "go", runs the command,
-says "status N", waits for "bye" and powers off. So we can look at L1 from outside just
-before and just after the command. The console goes to a file, so
+streams byte for byte, and tdxemu.ctl is the line to L1's init: it says "ready", waits for
+"go", runs the command, says "status N", waits for "bye" and powers off. So we can look at
+L1 from outside just before and just after the command. The console goes to a file, so
 that kernel messages never mix with the command's output. QMP has a socket as well.
 Each is one end of a socket pair that the emulator inherits: no names in the file
 system, and nothing is left behind.
@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, List, Optional, Tuple
 
-from . import initramfs, kernel, paths, qemu
+from . import initramfs, kernel, paths
 from .ui import Failure, locked, say, tail
 
 CPU_MODEL = 'tdx'
@@ -85,8 +85,8 @@ def validate(o: Options) -> None:
     if o.smp < 1:
         raise Failure(f'--smp {o.smp}: L1 needs at least one CPU')
     if o.smp > MAX_CPUS and not o.kernel:
-        raise Failure(f'--smp {o.smp}: the default kernel has up to {MAX_CPUS} CPUs; give '
-                      f'--smp {MAX_CPUS} or a --kernel of your own')
+        raise Failure(f'--smp {o.smp}: the default kernel has up to {MAX_CPUS} CPUs; '
+                      f'give --smp {MAX_CPUS} or a --kernel of your own')
     memory = memory_bytes(o.mem)
     if o.tdx and memory < MIN_MEMORY:
         raise Failure(f'--mem {o.mem} is too small for the TDX module\'s PAMT and a host '
@@ -106,19 +106,9 @@ def validate(o: Options) -> None:
         kernel.check(o.kernel, o.tdx)
 
 
-def _checked_cpu(o: Options) -> str:
-    cpu = o.cpu or CPU_MODEL
-    if not o.cpu and not qemu.offers('-cpu', CPU_MODEL, emulator(o)):
-        say(f'  .. this emulator has no -cpu {CPU_MODEL} yet: booting with -cpu max and '
-            'without the module')
-        o.tdx = False
-        cpu = 'max'
-    return cpu
-
-
 def arguments(o: Options, image: Path, initrd: Path) -> List[str]:
     """QEMU's command line, without the channels."""
-    cpu = _checked_cpu(o)
+    cpu = o.cpu or CPU_MODEL
     args = ['-L', str(paths.FIRMWARE), '-machine', 'q35', '-accel', 'tcg',
             '-cpu', cpu, '-smp', f'{o.smp},sockets=1,cores={o.smp},threads=1',
             '-m', f'{memory_bytes(o.mem) >> 20}M', '-nodefaults', '-no-user-config',
@@ -427,7 +417,8 @@ def run_shell(o: Options) -> int:
                  '-serial', 'chardev:console', '-mon', 'chardev=console,mode=readline']
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            return subprocess.run(argv, check=False, preexec_fn=_die_with_parent).returncode
+            done = subprocess.run(argv, check=False, preexec_fn=_die_with_parent)
+            return done.returncode
         finally:
             signal.signal(signal.SIGINT, previous)
 

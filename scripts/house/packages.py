@@ -47,7 +47,8 @@ def _become_root(by_hand: str) -> List[str]:
     if not os.geteuid():
         return []
     if not shutil.which('sudo'):
-        raise Failure(f'packages are missing and there is no sudo; as root run: {by_hand}')
+        raise Failure('packages are missing and there is no sudo; as root run: '
+                      + by_hand)
     if subprocess.run(['sudo', '-n', 'true'], stderr=subprocess.DEVNULL,
                       check=False).returncode == 0:
         return ['sudo', '-n']

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List
 
 from . import apt, paths
 from .ui import Failure, Step, locked, output
@@ -174,7 +174,7 @@ def _prepare() -> None:
         source_tree()
 
 
-def _last(log: Path):
+def _last(log: Path) -> List[str]:
     return [line for line in log.read_text().splitlines()
             if line.startswith('prepare.sh: ')][-1:]
 
@@ -245,8 +245,3 @@ def _build_stock(download: Path, home: Path) -> None:
     shutil.copy2(work / 'qemu/qemu-system-x86_64', home / 'binary.part')
     (home / 'binary.part').rename(home / 'qemu-system-x86_64')
     shutil.rmtree(work)
-
-
-def offers(option: str, name: str, binary: Optional[Path] = None) -> bool:
-    """Does the emulator know this -cpu model or -object type?"""
-    return name in output([binary or paths.QEMU, option, 'help']).split()

@@ -107,8 +107,7 @@ class Step:
         return f'[{hits[-1].decode()}]' if hits else ''
 
     def run(self, argv: Sequence, cwd: Optional[Path] = None,
-            env: Optional[Dict[str, str]] = None, check: bool = True,
-            stdin: Optional[bytes] = None) -> int:
+            env: Optional[Dict[str, str]] = None, check: bool = True) -> int:
         """Run one command into the log; a failure ends the step."""
         args = [str(a) for a in argv]
         with open(self.log, 'ab') as log:
@@ -119,13 +118,13 @@ class Step:
                 # only a terminal's foreground group may ask for a password.
                 child = subprocess.Popen(
                     args, cwd=cwd, env=env, stdout=log, stderr=subprocess.STDOUT,
-                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                    stdin=subprocess.DEVNULL,
                     start_new_session=args[0] != 'sudo')
             except FileNotFoundError:
                 raise Failure(f'{self.title}: the command {args[0]} is missing; '
                               'run ./tdxemu setup as root or with sudo') from None
             try:
-                child.communicate(stdin)
+                child.wait()
             except BaseException:
                 _end(child)
                 raise

@@ -41,11 +41,12 @@ def main() -> None:
         (here / 'empty').mkdir()
         refused('a missing kernel', '--kernel', 'run', '--kernel', f'{here}/absent', '--',
                 'true')
-        refused('a directory as kernel', '--kernel', 'run', '--kernel', name, '--', 'true')
-        refused('a file that is no bzImage', '--kernel', 'run', '--kernel', f'{here}/text',
-                '--', 'true')
-        refused('a kernel without TDX support', 'CONFIG_INTEL_TDX_HOST', 'run', '--kernel',
-                f'{here}/no-tdx', '--', 'true')
+        refused('a directory as kernel', '--kernel', 'run', '--kernel', name, '--',
+                'true')
+        refused('a file that is no bzImage', '--kernel', 'run', '--kernel',
+                f'{here}/text', '--', 'true')
+        refused('a kernel without TDX support', 'CONFIG_INTEL_TDX_HOST', 'run',
+                '--kernel', f'{here}/no-tdx', '--', 'true')
         if os.geteuid():
             (here / 'secret').write_text('')
             (here / 'secret').chmod(0)

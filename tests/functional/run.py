@@ -40,7 +40,8 @@ def main() -> None:
         done = tdxemu('run', '--mem', '2G', '--share', name, '--', 'sh', '-c',
                       'cd /mnt/share && cat in && echo from L1 > out')
         made = Path(name, 'out')
-        tap.check(done.stdout == b'from outside', 'L1 reads a shared directory', str(done))
+        tap.check(done.stdout == b'from outside', 'L1 reads a shared directory',
+                  str(done))
         tap.check(made.exists() and made.read_text() == 'from L1\n',
                   'L1 writes a shared directory', str(done))
 

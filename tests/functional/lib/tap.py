@@ -27,6 +27,7 @@ class Tap:
         sys.exit(1 if self.failed else 0)
 
 
-def tdxemu(*args: str, timeout: float = 120, data: bytes = b'') -> subprocess.CompletedProcess:
+def tdxemu(*args: str, timeout: float = 120,
+           data: bytes = b'') -> subprocess.CompletedProcess:
     return subprocess.run([str(ROOT / 'tdxemu'), *args], input=data, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
