@@ -167,6 +167,48 @@ static void walk_violation(void)
     check(vm_ended(&vm), "page walk: goes on when mapped");
 }
 
+/* Without EPT's own accessed and dirty flags, only new flags are writes. */
+static void walk_read_only(void)
+{
+    u64 *table, *leaf, *e;
+    u64 old;
+
+    extern u64 boot_pml4[512];
+    map_page(BIT(33), (u64)target, PAGE_SIZE, 0x67);
+    target_gpa = BIT(33);
+    table = (u64 *)(boot_pml4[0] & 0xffffffffff000ull);         /* PDPT */
+    table = (u64 *)(table[8] & 0xffffffffff000ull);             /* PD of 8 GiB */
+    table = (u64 *)(table[0] & 0xffffffffff000ull);             /* page table */
+    leaf = &table[0];
+    e = ept_entry(vm.ept, (u64)table, 0);
+    old = *e;
+    *leaf |= BIT(5) | BIT(6);                   /* accessed, dirty */
+    set_entry(e, old & ~EPT_W);
+    vm_start(&vm, g_read);
+    check(vm_ended(&vm), "read-only page table, flags set: a read goes on (28.3.3.2)");
+    vm_start(&vm, g_write);
+    check(vm_ended(&vm), "read-only page table, flags set: a write goes on");
+    *leaf &= ~BIT(6);
+    invvpid(2, 0, 0);
+    check_eq(vm_start(&vm, g_write), VMX_EXIT_EPT_VIOLATION,
+             "read-only page table, no dirty flag: a write is exit 48");
+    check_eq(vm_qual() & (QUAL_GLA | QUAL_FINAL | QUAL_READ | QUAL_WRITE),
+             QUAL_GLA | QUAL_READ | QUAL_WRITE,
+             "read-only page table: setting a flag reads and writes (table 27-7)");
+    check_eq(vmread(VMCS_GUEST_PHYSICAL_ADDR), (u64)leaf,
+             "read-only page table: the address of the guest's entry");
+    vm_start(&vm, g_read);
+    check(vm_ended(&vm), "read-only page table, no dirty flag: a read goes on");
+    *leaf &= ~BIT(5);
+    invvpid(2, 0, 0);
+    check_eq(vm_start(&vm, g_read), VMX_EXIT_EPT_VIOLATION,
+             "read-only page table, no accessed flag: a read is exit 48");
+    set_entry(e, old);
+    vm_start(&vm, g_read);
+    check(vm_ended(&vm), "read-only page table: goes on when it is writable");
+    check_eq(*leaf & BIT(5), BIT(5), "and the accessed flag is set");
+}
+
 static void misconfig(u64 *e, u64 value, const char *rule)
 {
     u64 old = *e;
@@ -408,6 +450,7 @@ void test_main(void)
     mappings();
     violations();
     walk_violation();
+    walk_read_only();
     misconfigs();
     accessed_dirty();
     invalidation();

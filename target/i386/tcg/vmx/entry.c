@@ -6,6 +6,7 @@
 #include "qemu/osdep.h"
 #include "cpu.h"
 #include "vmx.h"
+#include "ram.h"
 
 #define CC_ALL  (CC_O | CC_S | CC_Z | CC_A | CC_P | CC_C)
 
@@ -146,6 +147,7 @@ uint32_t vmx_msr_load_list(CPUX86State *env, uint64_t pa, uint32_t count)
 
     /* VMX_MISC[27:25] recommends at most 512; hardware may machine-check */
     count = MIN(count, 4096);
+    pa &= ~vmx_keyid_mask();
     for (uint32_t i = 0; i < count; i++, pa += 16) {
         if (x86_ldl_phys(cs, pa + 4) ||
             !vmx_msr_write(env, x86_ldl_phys(cs, pa), x86_ldq_phys(cs, pa + 8))) {
@@ -170,7 +172,7 @@ static void cache_controls(X86VMX *vmx, Vmcs *v, const VmxClient *client)
     vmx->entry_ctl = vmcs_read(v, VMCS_ENTRY_CONTROLS);
     vmx->exception_bitmap = vmcs_read(v, VMCS_EXCEPTION_BITMAP);
     vmx->eptp = vmcs_read(v, VMCS_EPT_POINTER);
-    vmx->msr_bitmap = vmcs_read(v, VMCS_MSR_BITMAP);
+    vmx->msr_bitmap = vmcs_read(v, VMCS_MSR_BITMAP) & ~vmx_keyid_mask();
     vmx->vapic_page = vmcs_read(v, VMCS_VIRTUAL_APIC_ADDR);
     vmx->tsc_multiplier = vmx->cpu2 & CPU2_TSC_SCALING
         ? vmcs_read(v, VMCS_TSC_MULTIPLIER) : VMX_TSC_UNSCALED;

@@ -9,6 +9,7 @@
 #include "qemu/osdep.h"
 #include "cpu.h"
 #include "exec/cputlb.h"
+#include "exec/exec-all.h"
 #include "exec/memory.h"
 #include "exec/page-protection.h"
 #include "vmx.h"
@@ -222,6 +223,34 @@ restart:
     return true;
 }
 
+/*
+ * What TCG's walk of the guest's tables for an access of @access needs of the
+ * second stage at an entry: with EPT's accessed and dirty flags all such
+ * accesses are writes (29.3.3.2), without them only those that set a flag are.
+ */
+MMUAccessType x86_vmx_ptw_access(CPUX86State *env, hwaddr gpa, int mmu_idx,
+                                 MMUAccessType access)
+{
+    uint32_t flags = PG_ACCESSED_MASK | (access == MMU_DATA_STORE ? PG_DIRTY_MASK : 0);
+    void *host = NULL;
+
+    if (MMU_BASE_IDX(mmu_idx) != MMU_NESTED_IDX || !env->vmx ||
+        (running_eptp(env->vmx, gpa) & EPTP_AD)) {
+        return MMU_DATA_STORE;
+    }
+    if (probe_access_full_mmu(env, gpa, 0, MMU_DATA_LOAD, mmu_idx, &host, NULL) &
+        TLB_INVALID_MASK) {
+        return MMU_DATA_LOAD;
+    }
+    if (host) {
+        uint32_t entry = ldl_le_p(host);
+
+        return (entry & PG_PRESENT_MASK) && (flags & ~entry) ? MMU_DATA_STORE
+                                                             : MMU_DATA_LOAD;
+    }
+    return MMU_DATA_STORE;
+}
+
 void vmx_flush_guest_tlb(CPUX86State *env)
 {
     tlb_flush_by_mmuidx(env_cpu(env), MMU_GUEST_ALL);
@@ -248,9 +277,8 @@ G_NORETURN void vmx_ept_exit(CPUX86State *env, uintptr_t ra)
     if (vmx->fault_on_walk &&
         (running_eptp(vmx, vmx->fault.gpa) & EPTP_AD)) {
         qual |= QUAL_READ | QUAL_WRITE;
-    } else if (vmx->fault_on_walk && !(qual & EPT_R << QUAL_ENTRY_SHIFT)) {
-        /* TCG probes for the store that an accessed flag may need; reading failed */
-        qual = (qual & ~QUAL_WRITE) | QUAL_READ;
+    } else if (vmx->fault_on_walk && (qual & QUAL_WRITE)) {
+        qual |= QUAL_READ;      /* the guest's flags are set by a read and a write */
     }
     if (vmx->fault_gla_valid) {
         vmcs_write(vmx->cur, VMCS_GUEST_LINEAR_ADDR, vmx->fault_gla);

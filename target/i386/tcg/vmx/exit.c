@@ -7,6 +7,7 @@
 #include "qemu/log.h"
 #include "cpu.h"
 #include "vmx.h"
+#include "ram.h"
 
 #define CC_ALL  (CC_O | CC_S | CC_Z | CC_A | CC_P | CC_C)
 
@@ -109,7 +110,7 @@ static void save_guest(CPUX86State *env, Vmcs *v)
 static void store_msr_list(CPUX86State *env, const Vmcs *v)
 {
     CPUState *cs = env_cpu(env);
-    uint64_t pa = vmcs_read(v, VMCS_EXIT_MSR_STORE_ADDR), val;
+    uint64_t pa = vmcs_read(v, VMCS_EXIT_MSR_STORE_ADDR) & ~vmx_keyid_mask(), val;
     uint32_t n = MIN(vmcs_read(v, VMCS_EXIT_MSR_STORE_COUNT), 4096);
 
     for (uint32_t i = 0; i < n; i++, pa += 16) {

@@ -27,6 +27,8 @@ G_NORETURN void x86_vmx_stage2_fault(CPUX86State *env, vaddr addr,
                                      bool on_walk, uintptr_t ra);
 bool x86_vmx_fault_addr(CPUX86State *env, int exception, int error_code,
                         target_ulong cr2);
+MMUAccessType x86_vmx_ptw_access(CPUX86State *env, hwaddr gpa, int mmu_idx,
+                                 MMUAccessType access);
 bool x86_vmx_pdpte(CPUX86State *env, int index, uint64_t *pdpte);
 bool x86_vmx_ept(CPUX86State *env, hwaddr gpa, MMUAccessType access,
                  hwaddr *paddr, int *prot, int *page_size);

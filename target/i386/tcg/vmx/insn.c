@@ -283,7 +283,7 @@ static void invvpid(CPUX86State *env, VmxOperands *op)
     uint64_t addr = cpu_ldq_data_ra(env, op->ea + 8, op->ra);
 
     if (type > 3 || vpid >> 16 || (type != 2 && !vpid) ||
-        (type == 0 && sextract64(addr, 0, 48) != addr)) {
+        (type == 0 && sextract64(addr, 0, vmx_linear_bits(env)) != addr)) {
         vmx_fail(env, VMX_ERR_INVEPT_OPERAND);
         return;
     }

@@ -7,6 +7,7 @@
 #include "cpu.h"
 #include "target/i386/svm.h"
 #include "vmx.h"
+#include "ram.h"
 
 enum { ALWAYS, PRIMARY, SECONDARY };
 
@@ -239,8 +240,8 @@ void x86_vmx_check_io(CPUX86State *env, uint32_t port, uint32_t param,
             uint64_t pa = vmcs_read(vmx->cur, p < 0x8000 ? VMCS_IO_BITMAP_A
                                                         : VMCS_IO_BITMAP_B);
 
-            exits = x86_ldub_phys(env_cpu(env), pa + (p & 0x7fff) / 8)
-                    >> (p & 7) & 1;
+            pa = (pa & ~vmx_keyid_mask()) + (p & 0x7fff) / 8;
+            exits = x86_ldub_phys(env_cpu(env), pa) >> (p & 7) & 1;
         }
     }
     if (!exits) {
