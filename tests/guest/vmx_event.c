@@ -45,6 +45,7 @@ static void g_gp(void)
     asm volatile("movw %w0, %%ds" : : "r"(0x1238) : "memory");  /* beyond the GDT */
 }
 static void g_pf(void) { *(volatile u64 *)BIT(40) = 1; }
+static void g_pf_reserved(void) { seen = *(volatile u64 *)BIT(41); }
 static void g_pf_read(void) { seen = *(volatile u64 *)BIT(40); }
 static void g_bp(void) { asm volatile("int3"); }
 static void g_int(void) { asm volatile("int $0x61"); }
@@ -75,6 +76,10 @@ static void exception_bitmap(void)
     check_eq(vmread(VMCS_EXIT_INTR_ERROR), 2, "#PF: error code of a supervisor write");
     check_eq(vm_qual(), BIT(40), "#PF: qualification is the address (27.2.1)");
     check_eq(read_cr2(), cr2, "#PF: CR2 is not changed by the exit (27.1)");
+    map_page(BIT(41), 0, PAGE_SIZE, BIT(51) | 7);
+    exception(g_pf_reserved, INTR_TYPE_HW_EXC | PF | INTR_DELIVER_ERROR, "#PF, reserved bit");
+    check_eq(vmread(VMCS_EXIT_INTR_ERROR), 9,
+             "#PF, reserved bit: error code with P and RSVD (4.7)");
     exception(g_bp, INTR_TYPE_SOFT_EXC | BP, "INT3");
     check_eq(vmread(VMCS_EXIT_INSN_LEN), 1, "INT3: length 1");
     check_eq(vmread(VMCS_GUEST_RIP), (u64)g_bp, "INT3: RIP of the instruction");
