@@ -177,7 +177,17 @@ def dispatch(argv: List[str]) -> int:
     return bench.run(args.names, args.runs, args.json)
 
 
+def _open_standard_streams() -> None:
+    """A stream that our caller has closed must not become some other file."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)      # the lowest free number: fd
+
+
 def main(argv: List[str]) -> int:
+    _open_standard_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:      # as under nohup
             signal.signal(number, _terminate)

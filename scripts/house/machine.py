@@ -369,7 +369,7 @@ def _copy_out(sock: socket.socket, sink: Optional[BinaryIO]) -> None:
         try:
             sink.write(data)
             sink.flush()
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             sink = None         # keep draining, so that L1 does not block
 
 
@@ -393,7 +393,7 @@ def _copy_in(source: BinaryIO, sock: socket.socket) -> None:
 def run_command(o: Options, command: List[str], timeout: Optional[float],
                 verbose: bool) -> int:
     """Run a command in L1 with our own standard streams; its exit status."""
-    stdin = None if os.isatty(0) else sys.stdin.buffer
+    stdin = None if sys.stdin is None or os.isatty(0) else sys.stdin.buffer
     with L1(o, command, stdin, sys.stdout.buffer, sys.stderr.buffer) as l1:
         status = l1.wait(timeout)
         if verbose:
