@@ -244,6 +244,7 @@ class L1:
             ours['in'].close()
         else:
             # Not waited for: it may be blocked in a read for ever.
+            self._stdin = ours['in']
             threading.Thread(target=_copy_in, args=(stdin, ours['in']),
                              daemon=True).start()
 
@@ -382,10 +383,10 @@ def _copy_in(source: BinaryIO, sock: socket.socket) -> None:
             if not data:
                 break
             sock.sendall(data)
+        # Not closed: at that the emulator would drop what it has not yet read.
         sock.shutdown(socket.SHUT_WR)
     except OSError:
-        pass
-    sock.close()
+        pass                    # L1 has gone
 
 
 # --- what ./tdxemu run does ---------------------------------------------------------

@@ -95,6 +95,17 @@ def closed_early(tap: Tap) -> None:
               f'{line!r} {process.returncode} {said!r}')
 
 
+def full_disk(tap: Tap) -> None:
+    """What cannot be written is lost, but the command runs to its end."""
+    with open('/dev/full', 'wb', buffering=0) as full:
+        argv = [str(ROOT / 'tdxemu'), 'run', '--mem', '2G', '--timeout', '60', '--', 'sh',
+                '-c', 'cat /bin/busybox /bin/busybox /bin/busybox; exit 4']
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=full, check=False,
+                              stderr=subprocess.PIPE, timeout=120)
+    tap.check(done.returncode == 4 and b'Traceback' not in done.stderr,
+              'standard output on a full disk', str(done))
+
+
 def closed_stdin(tap: Tap) -> None:
     with tempfile.TemporaryFile() as out:
         argv = ['sh', '-c', 'exec "$@" <&-', 'sh', str(ROOT / 'tdxemu'), 'run',
@@ -108,7 +119,8 @@ def closed_stdin(tap: Tap) -> None:
 
 def main() -> None:
     tap = Tap()
-    for test in (large_output, mixed, stdin, statuses, closed_early, closed_stdin):
+    for test in (large_output, mixed, stdin, statuses, closed_early, full_disk,
+                 closed_stdin):
         test(tap)
     tap.end()
 
