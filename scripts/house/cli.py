@@ -86,12 +86,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _prepare() -> None:
-    """What any build needs: packages, and paths that make and configure can use."""
+    """What any build needs: packages, paths that make can use, a place to write to."""
     for place, remedy in ((paths.ROOT, 'move the checkout'),
                           (paths.CACHE, 'set XDG_CACHE_HOME to another')):
         if re.search(r'[^\w/.,+@~-]', str(place)):
             raise Failure(f'cannot build below "{place}": make does not take a path with '
                           f'spaces or special characters; {remedy}')
+    try:
+        paths.LOGS.mkdir(parents=True, exist_ok=True)
+        writable = os.access(paths.BUILD, os.W_OK) and os.access(paths.LOGS, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise Failure(f'cannot write below {paths.BUILD}; if an earlier run as root has '
+                      'made it, remove it as root, else use a clone of your own')
     packages.install()
 
 
