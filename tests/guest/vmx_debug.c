@@ -23,6 +23,7 @@ static Vm vm;
 static volatile u64 db_rip, db_dr6, db_count;
 
 /* Code whose addresses the tests know. */
+extern char g_hlt[], g_after_hlt[];
 extern char g_nops[], g_nop1[], g_nop2[], g_mov_ss[], g_cpuid[], g_mov_dr[];
 asm(".pushsection .text\n"
     "g_nops: nop\n"
@@ -37,6 +38,9 @@ asm(".pushsection .text\n"
     "g_cpuid: cpuid\n"
     "  nop\n"
     "  mov $0x656e64, %eax\n"
+    "  vmcall\n"
+    "g_hlt: hlt\n"
+    "g_after_hlt: mov $0x656e64, %eax\n"
     "  vmcall\n"
     "g_mov_dr: mov %dr0, %rax\n"
     "  mov $0x656e64, %eax\n"
@@ -186,6 +190,16 @@ static void injected(void)
     check_eq(vmread(VMCS_GUEST_RIP),
              (idt[DB][0] & 0xffff) | (idt[DB][0] >> 32 & 0xffff0000) | idt[DB][1] << 32,
              "BS pending, not in the bitmap: the exit is at the handler");
+    /* the timer is there so that a HLT without trap ends as well */
+    vmwrite(VMCS_EXCEPTION_BITMAP, 1u << DB);
+    vm_clear_bits(VMCS_PRIMARY_CONTROLS, CPU_HLT);
+    vmwrite(VMCS_PREEMPTION_TIMER, 1000000);
+    start_at(g_hlt, 0, 0);
+    write_dr6(DR6_INIT);
+    vmwrite(VMCS_GUEST_RFLAGS, 2 | FLAGS_TF);
+    expect_exit(g_after_hlt, DR6_BS, DR6_INIT, "single step of HLT");
+    check_eq(vmread(VMCS_GUEST_ACTIVITY), 0, "single step of HLT: the guest is active again");
+    vm_set_bits(VMCS_PRIMARY_CONTROLS, CPU_HLT);
     vm_clear_bits(VMCS_PIN_CONTROLS, PIN_PREEMPTION_TIMER);
 }
 

@@ -595,6 +595,34 @@ static void real_mode(void)
     check(vm_ended(&vm), "after real mode: a 64-bit guest again");
 }
 
+/* An interrupt is pending too: the other exits come first (25.2). */
+static void priorities(void)
+{
+    u32 pin = vmread(VMCS_PIN_CONTROLS);
+
+    cli();
+    vm.cpu->handler[VECTOR_OTHER] = record_eoi;
+    set_handler(VECTOR_OTHER, record_eoi);
+    apic_self(VECTOR_OTHER);
+    vm_set_bits(VMCS_PRIMARY_CONTROLS, CPU_INTR_WINDOW);
+    vm_set_entry(&vm, g_nothing);
+    vmwrite(VMCS_GUEST_RFLAGS, 2 | FLAGS_IF);
+    check_eq(vm_run(&vm), VMX_EXIT_INTR_WINDOW,
+             "the interrupt window has priority over an external interrupt");
+    if (vmx_may(VMCS_PIN_CONTROLS, PIN_PREEMPTION_TIMER)) {
+        vmwrite(VMCS_PIN_CONTROLS, pin | PIN_PREEMPTION_TIMER);
+        vmwrite(VMCS_PREEMPTION_TIMER, 0);
+        check_eq(vm_run(&vm), VMX_EXIT_PREEMPTION_TIMER,
+                 "the preemption timer has priority over the interrupt window");
+        vmwrite(VMCS_PIN_CONTROLS, pin);
+    }
+    vm_clear_bits(VMCS_PRIMARY_CONTROLS, CPU_INTR_WINDOW);
+    check_eq(vm_run(&vm), VMX_EXIT_EXT_INTR, "the external interrupt is still there");
+    clear_seen();
+    sti_nop_cli();
+    check_eq(seen, VECTOR_OTHER, "the host takes it");
+}
+
 void test_main(void)
 {
     if (!vmx_supported()) {
@@ -612,6 +640,7 @@ void test_main(void)
     interruptibility_saved();
     nmis();
     preemption_timer();
+    priorities();
     hlt_activity();
     real_mode();
 }

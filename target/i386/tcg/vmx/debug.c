@@ -40,7 +40,7 @@ void vmx_debug_exception(CPUX86State *env, uintptr_t ra)
     if (!vmx->debug_begun) {
         x86_vmx_debug_begin(env);
     }
-    vmx->debug_begun = false;
+    vmx->debug_begun = vmx->was_halted = false;
     causes = (env->dr[6] & CAUSES) | vmx->pending_debug;
     vmx->pending_debug = 0;
     vmx_update_pending(env);
@@ -85,6 +85,17 @@ bool vmx_debug_due(CPUX86State *env)
 static bool single_stepping(CPUX86State *env)
 {
     return (env->eflags & TF_MASK) && !(env->vmx->debugctl & DEBUGCTL_BTF);
+}
+
+/* HLT with TF has ended; true: the guest's trap is pending, TCG has none to raise. */
+bool x86_vmx_hlt_trap(CPUX86State *env)
+{
+    if (!vmx_nonroot(env)) {
+        return false;
+    }
+    vmx_debug_insn_done(env);
+    vmx_update_pending(env);
+    return true;
 }
 
 uint64_t vmx_debug_to_save(CPUX86State *env, bool held)

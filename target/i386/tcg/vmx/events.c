@@ -121,20 +121,33 @@ static bool nmi_window_open(CPUX86State *env)
     return !(env->hflags2 & HF2_NMI_MASK) && !(env->hflags & HF_INHIBIT_IRQ_MASK);
 }
 
-static bool virq_due(CPUX86State *env)
+/* Of what CPU_INTERRUPT_VIRQ stands for, the part that goes before NMIs ... */
+static bool due_before_nmi(CPUX86State *env)
 {
     X86VMX *vmx = env->vmx;
 
-    return vmx->preemption_expired || vmx_debug_due(env) ||
-           ((vmx->cpu & CPU_NMI_WINDOW) && nmi_window_open(env)) ||
-           (interrupts_open(env) &&
-            ((vmx->cpu & CPU_INTR_WINDOW) || vmx_vintr_pending(env)));
+    return vmx_debug_due(env) || vmx->preemption_expired ||
+           ((vmx->cpu & CPU_NMI_WINDOW) && nmi_window_open(env));
 }
 
+/* ... and the part that goes before external interrupts. */
+static bool due_before_interrupts(CPUX86State *env)
+{
+    return (env->vmx->cpu & CPU_INTR_WINDOW) && interrupts_open(env);
+}
+
+static bool virq_due(CPUX86State *env)
+{
+    return due_before_nmi(env) || due_before_interrupts(env) ||
+           (interrupts_open(env) && vmx_vintr_pending(env));
+}
+
+/* Highest priority first: SDM 7.9, 26.2, 26.5.1. */
 int x86_vmx_pending_interrupt(CPUState *cs, int request)
 {
     CPUX86State *env = cpu_env(cs);
     X86VMX *vmx = env->vmx;
+    bool virq = request & CPU_INTERRUPT_VIRQ;
 
     if (cs->halted) {
         vmx->was_halted = true;         /* TCG asks before it ends the HLT */
@@ -145,6 +158,9 @@ int x86_vmx_pending_interrupt(CPUState *cs, int request)
     if (request & CPU_INTERRUPT_INIT) {
         return CPU_INTERRUPT_INIT;      /* ends HLT; the exit is TCG's main loop's */
     }
+    if (virq && due_before_nmi(env)) {
+        return CPU_INTERRUPT_VIRQ;
+    }
     if (request & CPU_INTERRUPT_NMI) {
         if ((vmx->pin & PIN_NMI) ? !vmx->host_nmi_blocked
                                  : !(env->hflags2 & HF2_NMI_MASK)) {
@@ -154,11 +170,14 @@ int x86_vmx_pending_interrupt(CPUState *cs, int request)
     if (request & CPU_INTERRUPT_MCE) {
         return CPU_INTERRUPT_MCE;
     }
+    if (virq && due_before_interrupts(env)) {
+        return CPU_INTERRUPT_VIRQ;
+    }
     if ((request & CPU_INTERRUPT_HARD) &&
         ((vmx->pin & PIN_EXT_INTR) || interrupts_open(env))) {
         return CPU_INTERRUPT_HARD;
     }
-    if ((request & CPU_INTERRUPT_VIRQ) && virq_due(env)) {
+    if (virq && virq_due(env)) {
         return CPU_INTERRUPT_VIRQ;
     }
     return 0;

@@ -46,6 +46,7 @@ G_NORETURN void x86_vmx_task_switch(CPUX86State *env, int sel, int source,
 
 /* debug.c */
 target_ulong x86_vmx_debug_begin(CPUX86State *env);
+bool x86_vmx_hlt_trap(CPUX86State *env);
 
 /* events.c: interrupts and event delivery */
 bool x86_vmx_init_blocked(CPUX86State *env);
