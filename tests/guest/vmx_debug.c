@@ -74,10 +74,11 @@ static void expect_exit(char *rip, u64 qual, u64 dr6, const char *what)
     check_eq(vmread(VMCS_EXIT_INTR_INFO), DB | INTR_TYPE_HW_EXC | INTR_VALID,
              "%s: a #DB", what);
     check_eq(vmread(VMCS_GUEST_RIP), (u64)rip, "%s: RIP", what);
-    check_eq(vm_qual(), qual, "%s: the qualification has this exception's causes (28.2.1)",
-             what);
+    check_eq(vm_qual(), qual,
+             "%s: the qualification has this exception's causes (28.2.1)", what);
     check_eq(read_dr6(), dr6, "%s: DR6 is not changed by the exit (28.1)", what);
-    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), 0, "%s: nothing is pending any more", what);
+    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), 0,
+             "%s: nothing is pending any more", what);
 }
 
 /* Old causes in DR6 are neither reported nor lost. */
@@ -145,7 +146,8 @@ static void held_by_mov_ss(void)
     expect_exit(g_nop1, DR6_BS | 1, DR6_INIT, "B0 pending, MOV SS and a single step");
     start_at(g_nop2, PENDING_ENABLED | 1, MOV_SS);
     vmwrite(VMCS_GUEST_RIP, (u64)g_cpuid);
-    check_eq(vm_run(&vm), VMX_EXIT_CPUID, "B0 pending, MOV SS, CPUID: its exit comes first");
+    check_eq(vm_run(&vm), VMX_EXIT_CPUID,
+             "B0 pending, MOV SS, CPUID: its exit comes first");
     check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), PENDING_ENABLED | 1,
              "B0 pending, MOV SS, CPUID: the exit saves it (28.3.4)");
     check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), MOV_SS,
@@ -198,7 +200,8 @@ static void injected(void)
     write_dr6(DR6_INIT);
     vmwrite(VMCS_GUEST_RFLAGS, 2 | FLAGS_TF);
     expect_exit(g_after_hlt, DR6_BS, DR6_INIT, "single step of HLT");
-    check_eq(vmread(VMCS_GUEST_ACTIVITY), 0, "single step of HLT: the guest is active again");
+    check_eq(vmread(VMCS_GUEST_ACTIVITY), 0,
+             "single step of HLT: the guest is active again");
     vm_set_bits(VMCS_PRIMARY_CONTROLS, CPU_HLT);
     vm_clear_bits(VMCS_PIN_CONTROLS, PIN_PREEMPTION_TIMER);
 }

@@ -77,7 +77,8 @@ static void exception_bitmap(void)
     check_eq(vm_qual(), BIT(40), "#PF: qualification is the address (27.2.1)");
     check_eq(read_cr2(), cr2, "#PF: CR2 is not changed by the exit (27.1)");
     map_page(BIT(41), 0, 0x200000, BIT(13) | 7);
-    exception(g_pf_reserved, INTR_TYPE_HW_EXC | PF | INTR_DELIVER_ERROR, "#PF, reserved bit");
+    exception(g_pf_reserved, INTR_TYPE_HW_EXC | PF | INTR_DELIVER_ERROR,
+              "#PF, reserved bit");
     check_eq(vmread(VMCS_EXIT_INTR_ERROR), 9,
              "#PF, reserved bit: error code with P and RSVD (4.7)");
     exception(g_bp, INTR_TYPE_SOFT_EXC | BP, "INT3");

@@ -210,7 +210,8 @@ static void by_secondary_control(void)
         runs_through(g_rdtscp, "RDTSCP enabled");
         check_eq(seen, NO_FAULT, "RDTSCP enabled: no fault");
         runs_through(g_rdpid, "RDPID with RDTSCP enabled");
-        check_eq(seen, cpuid(7, 0).c & BIT(22) ? NO_FAULT : UD, "RDTSCP enabled: RDPID too");
+        check_eq(seen, cpuid(7, 0).c & BIT(22) ? NO_FAULT : UD,
+                 "RDTSCP enabled: RDPID too");
         if (vmx_may(VMCS_PRIMARY_CONTROLS, CPU_RDTSC)) {
             vmwrite(VMCS_PRIMARY_CONTROLS, pri | CPU_RDTSC);
             expect(g_rdtscp, VMX_EXIT_RDTSCP, 3, "RDTSCP with RDTSC exiting");

@@ -137,7 +137,7 @@ static void boot(void)
              "64-bit mode: 64-bit registers");
 }
 
-/* The exit must not pass through a mode with LME, PG and no PAE on its way to the host. */
+/* The exit must not pass through a mode with LME, PG and no PAE. */
 static void long_mode_enabled_only(void)
 {
     memcpy((void *)CODE, blob_flat32, blob_flat32_end - blob_flat32);
@@ -223,7 +223,8 @@ static void paging_pae(void)
              "VM entry with EPT loads the PDPTEs from the VMCS (26.3.2.4)");
     next("PAE with PDPTE fields, after MOV to CR3");
     check_eq((u32)vm.rax, 0xbbbbbbbb, "MOV to CR3 loads the PDPTEs from memory (4.4.1)");
-    check_eq(vmread(VMCS_GUEST_PDPTE0), (u64)pd2 | 1, "the exit saves the PDPTEs (27.3.1)");
+    check_eq(vmread(VMCS_GUEST_PDPTE0), (u64)pd2 | 1,
+             "the exit saves the PDPTEs (27.3.1)");
 
     pdpt[1] = (u64)pd2 | 3;                     /* a reserved bit */
     flat32(CR4_PAE, (u64)pdpt, 0xa00000);

@@ -255,7 +255,8 @@ static void first_instruction_blocked(void)
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BIT(0));
     invept(2, 0, 0);
     check_eq(vm_run(&vm), VMX_EXIT_CPUID, "no page in front of RIP: exit 10");
-    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), BIT(0), "blocking by STI is saved as such");
+    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), BIT(0),
+             "blocking by STI is saved as such");
     *ept_entry(vm.ept, (u64)pages, 0) = (u64)pages | EPT_RWX | EPT_WB;
     invept(2, 0, 0);
 }

@@ -92,7 +92,8 @@ static inline bool vmx_nonroot(CPUX86State *env)
 void vmx_succeed(CPUX86State *env);
 void vmx_fail_invalid(CPUX86State *env);
 void vmx_fail_valid(CPUX86State *env, uint32_t error);
-void vmx_fail(CPUX86State *env, uint32_t error);        /* either, as the current VMCS is */
+/* Either, as there is a current VMCS or not. */
+void vmx_fail(CPUX86State *env, uint32_t error);
 /* RIP += length of the instruction; ends STI and MOV SS blocking. */
 void vmx_insn_done(CPUX86State *env, int len);
 
