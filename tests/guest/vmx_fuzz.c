@@ -69,17 +69,55 @@ static u64 random_value(u64 old)
     }
 }
 
-/* Every 2 MiB of guest-physical memory are the same sandbox. */
-static u64 *sandbox_ept(u8 *sandbox)
+/* Every 2 MiB of guest-physical memory are the same sandbox; @pt: the first of them. */
+static u64 *sandbox_ept(u8 *sandbox, u64 *pt)
 {
     u64 *root = page_alloc(), *pdpt = page_alloc(), *pd = page_alloc();
+    u64 *pdpt0 = page_alloc(), *pd0 = page_alloc();
 
     for (u32 i = 0; i < 512; i++) {
         root[i] = (u64)pdpt | EPT_RWX;
         pdpt[i] = (u64)pd | EPT_RWX;
         pd[i] = (u64)sandbox | EPT_RWX | EPT_WB | EPT_LARGE;
     }
+    memcpy(pdpt0, pdpt, PAGE_SIZE);
+    memcpy(pd0, pd, PAGE_SIZE);
+    root[0] = (u64)pdpt0 | EPT_RWX;
+    pdpt0[0] = (u64)pd0 | EPT_RWX;
+    pd0[0] = (u64)pt | EPT_RWX;
     return root;
+}
+
+/* Holes, missing permissions and defects in the first 2 MiB. */
+static void scramble_ept(u64 *pt, u8 *sandbox)
+{
+    for (u32 i = 0; i < 512; i++) {
+        u64 r = rnd();
+
+        pt[i] = ((u64)sandbox + i * PAGE_SIZE) | EPT_WB | EPT_RWX;
+        if ((r & 7) == 0) {
+            pt[i] = 0;
+        } else if ((r & 7) == 1) {
+            pt[i] &= ~(r >> 8 & EPT_RWX);
+        } else if ((r & 0xff) == 2) {
+            pt[i] ^= BIT(r >> 8 & 63);
+        }
+    }
+    invept(2, 0, 0);
+}
+
+/* What VM exits look at around RIP: single steps, blocking, page boundaries. */
+static void random_boundary(void)
+{
+    u64 r = rnd();
+
+    vmwrite(VMCS_EPT_POINTER, vmread(VMCS_EPT_POINTER) ^ (r & BIT(6)));    /* A/D flags */
+    vmwrite(VMCS_GUEST_RFLAGS, 2 | (r >> 16 & (FLAGS_TF | FLAGS_IF)));
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, r & BIT(0) ? r >> 1 & 3 : 0);
+    vmwrite(VMCS_GUEST_PENDING_DEBUG, r & BIT(3) ? r >> 32 & 0x500f : 0);
+    if (r & BIT(4)) {
+        vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) & ~(PAGE_SIZE - 1));
+    }
 }
 
 /* What keeps the guest in its box and lets it end. */
@@ -115,6 +153,7 @@ void test_main(void)
 {
     static u64 saved[512][2];
     u8 *sandbox;
+    u64 *pt;
     u32 ran = 0, failed = 0, refused = 0, odd = 0;
     u64 cr0, cr3, efer, pat;
 
@@ -124,7 +163,8 @@ void test_main(void)
     vmx_on();
     vm_create(&vm);
     sandbox = pages_alloc(512, SANDBOX);
-    vmwrite(VMCS_EPT_POINTER, EPTP(sandbox_ept(sandbox)));
+    pt = page_alloc();
+    vmwrite(VMCS_EPT_POINTER, EPTP(sandbox_ept(sandbox, pt)));
     memset(vm.msr_bitmap, 0xff, PAGE_SIZE);
     cr0 = read_cr0();
     cr3 = read_cr3();
@@ -139,6 +179,8 @@ void test_main(void)
 
             *(u64 *)(sandbox + (at & (SANDBOX - 8))) = rnd();
         }
+        scramble_ept(pt, sandbox);
+        random_boundary();
         for (; n < defects; n++) {
             u16 f = random_field();
 
