@@ -79,7 +79,8 @@ def read_tap(lines: Iterable[str], needs_plan: bool = True) -> Tally:
 
 def _environment() -> Dict[str, str]:
     """Tests build below build/, not in /tmp, and find the emulator."""
-    return dict(os.environ, TDXMOD_TEST_BUILD=str(paths.BUILD / 'unit'),
+    return dict(os.environ, TDXEMU_READY='1',
+                TDXMOD_TEST_BUILD=str(paths.BUILD / 'unit'),
                 TDXEMU_QEMU=str(paths.QEMU), TDXEMU_FIRMWARE=str(paths.FIRMWARE))
 
 
