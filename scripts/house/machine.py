@@ -237,8 +237,9 @@ class L1:
             s.close()
         self.qmp = Qmp(ours['qmp'])
         self._ctl = ours['ctl']
-        self._thread(_copy_out, ours['out'], stdout)
-        self._thread(_copy_out, ours['err'], stderr)
+        self._outputs = [_Output(ours['out'], stdout), _Output(ours['err'], stderr)]
+        for output in self._outputs:
+            self._thread(output.copy)
         self._thread(self._watch_control, ours['ctl'])
         if stdin is None:
             ours['in'].close()
@@ -289,6 +290,7 @@ class L1:
         if not self.finished.wait(timeout):
             return TIMED_OUT
         assert self.process
+        self._drain()
         if inspect and self.status is not None:
             inspect(self)
         self._tell('bye')
@@ -300,6 +302,26 @@ class L1:
         for thread in self._threads:
             thread.join(10)
         return L1_DIED if self.status is None else self.status
+
+    def _drain(self) -> None:
+        """Wait until all output of the command has come; it goes when L1 powers off.
+
+        L1's queues hold megabytes while our sockets are full. The emulator moves what
+        there is room for in each turn of its main loop, and a QMP command takes one.
+        """
+        quiet = 0
+        while quiet < 4 and self.status is not None:
+            before = [output.count for output in self._outputs]
+            try:
+                self.qmp.command('query-status')
+            except Failure:
+                return                     # it has gone
+            if (all(output.idle() for output in self._outputs)
+                    and before == [output.count for output in self._outputs]):
+                quiet += 1
+            else:
+                quiet = 0
+                time.sleep(0.002)
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
@@ -357,21 +379,41 @@ class L1:
         return f'the emulator refused the machine: {text}'
 
 
-def _copy_out(sock: socket.socket, sink: Optional[BinaryIO]) -> None:
-    while True:
-        try:
-            data = sock.recv(1 << 16)
-        except OSError:
+class _Output:
+    """Copies what comes from one of L1's ports to a sink, until the emulator goes."""
+
+    def __init__(self, sock: socket.socket, sink: Optional[BinaryIO]):
+        self._sock = sock
+        self._sink = sink
+        self._busy = False
+        self.count = 0          # bytes
+
+    def copy(self) -> None:
+        while True:
+            select.select([self._sock], [], [])
+            self._busy = True   # before it leaves the socket: see idle()
+            try:
+                data = self._sock.recv(1 << 16)
+            except OSError:
+                data = b''
+            if not data:
+                self._busy = False
+                return
+            self.count += len(data)
+            self._put(data)
+            self._busy = False
+
+    def _put(self, data: bytes) -> None:
+        if self._sink is None:
             return
-        if not data:
-            return
-        if sink is None:
-            continue
         try:
-            sink.write(data)
-            sink.flush()
+            self._sink.write(data)
+            self._sink.flush()
         except (OSError, ValueError):
-            sink = None         # keep draining, so that L1 does not block
+            self._sink = None   # keep draining, so that L1 does not block
+
+    def idle(self) -> bool:
+        return not select.select([self._sock], [], [], 0)[0] and not self._busy
 
 
 def _copy_in(source: BinaryIO, sock: socket.socket) -> None:

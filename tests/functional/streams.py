@@ -78,6 +78,21 @@ def statuses(tap: Tap) -> None:
               f'{done.stdout!r} instead of {want!r}')
 
 
+def late_reader(tap: Tap) -> None:
+    """What L1's queues and all pipes still hold when the command ends is not lost."""
+    want = tdxemu('run', '--mem', '2G', '--', 'sha256sum', '/bin/busybox').stdout[:64]
+    with subprocess.Popen([str(ROOT / 'tdxemu'), 'run', '--mem', '2G', '--', 'cat',
+                           '/bin/busybox'], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        first = process.stdout.read(1)
+        time.sleep(3)                   # the command ends meanwhile
+        data = first + process.stdout.read()
+    tap.check(process.returncode == 0
+              and hashlib.sha256(data).hexdigest().encode() == want,
+              'a reader that comes late', f'{process.returncode}, {len(data)} bytes')
+
+
 def closed_early(tap: Tap) -> None:
     """`./tdxemu run ... | head -1` ends, as with any other command."""
     start = time.monotonic()
@@ -119,8 +134,8 @@ def closed_stdin(tap: Tap) -> None:
 
 def main() -> None:
     tap = Tap()
-    for test in (large_output, mixed, stdin, statuses, closed_early, full_disk,
-                 closed_stdin):
+    for test in (large_output, mixed, stdin, statuses, late_reader, closed_early,
+                 full_disk, closed_stdin):
         test(tap)
     tap.end()
 
