@@ -173,8 +173,8 @@ void x86_vmx_check_intercept(CPUX86State *env, uint32_t type, uint64_t param,
 {
     X86VMX *vmx = env->vmx;
 
-    if (likely(!(env->hflags & HF_GUEST_MASK))) {
-        return;
+    if (likely(!vmx_nonroot(env))) {
+        return;                 /* a guest of SVM comes here with codes of ours */
     }
     switch (type) {
     case SVM_EXIT_READ_CR0 ... SVM_EXIT_READ_CR0 + 8:
