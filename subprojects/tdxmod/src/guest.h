@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guest side: what a TD and its vCPUs start with, what happens at their
- * exits, and what they are told about the processor.  All owned by T3.
+ * exits, and what they are told about the processor.
  */
 #ifndef TDXMOD_GUEST_H
 #define TDXMOD_GUEST_H

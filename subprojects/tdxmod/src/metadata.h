@@ -36,11 +36,11 @@ typedef struct MdTable {
     unsigned count;
 } MdTable;
 
-extern const MdTable md_sys;            /* fields_sys.c, T1 */
-extern const MdTable md_td;             /* fields_td.c, T2 */
-extern const MdTable md_vcpu;           /* fields_vcpu.c, T2 */
+extern const MdTable md_sys;            /* fields_sys.c */
+extern const MdTable md_td;             /* fields_td.c */
+extern const MdTable md_vcpu;           /* fields_vcpu.c */
 
-/* metadata.c (owner: T1) */
+/* metadata.c */
 /*
  * Read one field; x->c->guest says whose rights count.  On error *value = 0.
  * *next: the next readable field's id, -1 after the last and on error.

@@ -35,7 +35,7 @@ typedef struct PamtPage {
     bool upper_held;
 } PamtPage;
 
-/* pamt.c (owner of all of this: T1) */
+/* pamt.c */
 /*
  * P4K(reg, type, mode) of the fact sheet: lock the 4 KiB page at @pa.  Status:
  * OPERAND_INVALID, OPERAND_ADDR_RANGE_ERROR, OPERAND_BUSY,

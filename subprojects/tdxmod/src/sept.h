@@ -25,7 +25,7 @@ typedef struct SeptWalk {
     bool locked;                /* the entry's own lock bit */
 } SeptWalk;
 
-/* sept.c (owner: T2) */
+/* sept.c */
 enum sept_state sept_entry_state(uint64_t value, unsigned level);
 static inline uint64_t sept_entry_pa(const TdxMod *m, uint64_t value)
 {

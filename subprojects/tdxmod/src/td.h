@@ -164,7 +164,7 @@ typedef struct Vcpu {
     uint64_t tdvps[TDXMOD_TDVPS_PAGES]; /* PAs, checked to be RAM */
 } Vcpu;
 
-/* td.c (owner: T2) */
+/* td.c */
 /* TDR(reg, mode): explicit operand @pa. */
 uint64_t td_lock(TdxCall *c, Td *td, unsigned reg, uint64_t pa, LockMode mode);
 /* TDR(implicit): the owner of @child; BUSY names operand TDR. */
@@ -207,14 +207,14 @@ void vcpu_written(TdxMod *m, const Vcpu *v);    /* TDVPR and VMCS pages */
  */
 bool td_reopen(TdxCall *c, Td *td, Vcpu *v);
 
-/* vp_enter.c (owner: T2): tdh_vp_enter(), its checks and the running record */
+/* vp_enter.c: tdh_vp_enter(), its checks and the running record */
 /*
  * The TD exit: epoch count, VCPU state and locks are released; run.active is
  * cleared last, by an atomic store with release order.
  */
 void vp_run_end(TdxMod *m, unsigned lp);
 
-/* mng*.c, vp*.c, mem*.c, mr.c (owner: T2): leaves */
+/* mng*.c, vp*.c, mem*.c, mr.c: leaves */
 
-/* TDX_MD_* of TD and VCPU scope: fields_td.c, fields_vcpu.c (owner: T2) */
+/* TDX_MD_* of TD and VCPU scope: fields_td.c, fields_vcpu.c */
 #endif
