@@ -74,6 +74,7 @@ static void before_init(void)
     check_eq(tdh_0(TDH_MNG_CREATE), TDX_SYS_NOT_READY, "MNG.CREATE before READY");
     check_eq(tdh_0(TDH_VP_ENTER), TDX_SYS_NOT_READY, "VP.ENTER before READY");
     check_eq(tdh_0(TDH_SYS_SHUTDOWN), TDX_SYS_NOT_READY, "SYS.SHUTDOWN before READY");
+    check_eq(tdh_0(TDH_SYS_UPDATE), TDX_SYS_STATE_INCORRECT, "SYS.UPDATE before INIT");
 }
 
 static void other_rd(void *arg)

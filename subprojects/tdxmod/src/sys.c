@@ -274,6 +274,24 @@ static uint64_t tdh_sys_lp_shutdown(TdxCall *c)
     return TDX_SUCCESS;
 }
 
+/*
+ * After an update: take over what the module before left.  P-SEAMLDR installs no
+ * module here, so there never is a handoff.  ABI leaf 53.
+ */
+static uint64_t tdh_sys_update(TdxCall *c)
+{
+    uint64_t st = TDX_SYS_INVALID_HANDOFF;
+
+    if (!tdx_trylock(&c->m->sys_lock, LOCK_EXCLUSIVE)) {
+        return TDX_SYS_BUSY;
+    }
+    if (c->m->state != SYS_INIT_DONE || !all_lps_done(c->m)) {
+        st = TDX_SYS_STATE_INCORRECT;
+    }
+    tdx_unlock(&c->m->sys_lock, LOCK_EXCLUSIVE);
+    return st;
+}
+
 const Leaf tdx_leaves_sys[] = {
     { TDH_SYS_INIT, 0, LEAF_BEFORE_READY, "TDH.SYS.INIT", tdh_sys_init, INIT_OUTPUTS },
     { TDH_SYS_LP_INIT, 0, LEAF_BEFORE_READY, "TDH.SYS.LP.INIT", tdh_sys_lp_init,
@@ -287,6 +305,7 @@ const Leaf tdx_leaves_sys[] = {
     { TDH_SYS_SHUTDOWN, 0, LEAF_ALONE, "TDH.SYS.SHUTDOWN", tdh_sys_shutdown, 0 },
     { TDH_SYS_LP_SHUTDOWN, 0, LEAF_BEFORE_READY | LEAF_IN_SHUTDOWN,
       "TDH.SYS.LP.SHUTDOWN", tdh_sys_lp_shutdown, 0 },
+    { TDH_SYS_UPDATE, 0, LEAF_BEFORE_READY, "TDH.SYS.UPDATE", tdh_sys_update, 0 },
     { TDH_SYS_DISABLE, 0, LEAF_BEFORE_READY | LEAF_IN_SHUTDOWN | LEAF_ALONE,
       "TDH.SYS.DISABLE", tdh_sys_disable, 0 },
     { 0 },

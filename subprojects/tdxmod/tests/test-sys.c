@@ -329,6 +329,25 @@ static void test_shutdown(void)
     machine_free(mc);
 }
 
+/* No module was installed over this one: there is nothing to take over. */
+static void test_update(void)
+{
+    Machine *mc = machine_new(2, 1);
+
+    assert_status(CALL(mc, 0, TDH_SYS_UPDATE), TDX_SYS_STATE_INCORRECT);
+    assert_status(CALL(mc, 0, TDH_SYS_INIT), TDX_SUCCESS);
+    assert_status(CALL(mc, 0, TDH_SYS_LP_INIT), TDX_SUCCESS);
+    assert_status(CALL(mc, 0, TDH_SYS_UPDATE), TDX_SYS_STATE_INCORRECT);
+    assert_status(CALL(mc, 1, TDH_SYS_LP_INIT), TDX_SUCCESS);
+    assert_status(CALL(mc, 0, TDH_SYS_UPDATE), TDX_SYS_INVALID_HANDOFF);
+    tdxmod_reset(mc->mod);
+    machine_ready(mc);
+    assert_status(CALL(mc, 0, TDH_SYS_UPDATE), TDX_SYS_STATE_INCORRECT);
+    assert_status(CALL(mc, 0, TDH_SYS_SHUTDOWN, .rcx = 1), TDX_SUCCESS);
+    assert_status(CALL(mc, 0, TDH_SYS_UPDATE), TDX_SYS_SHUTDOWN);
+    machine_free(mc);
+}
+
 static void test_disable(void)
 {
     Machine *mc = machine_new(2, 2);
@@ -398,6 +417,7 @@ int main(int argc, char **argv)
     g_test_add_func("/sys/key-config", test_key_config);
     g_test_add_func("/sys/busy", test_busy);
     g_test_add_func("/sys/shutdown", test_shutdown);
+    g_test_add_func("/sys/update", test_update);
     g_test_add_func("/sys/disable", test_disable);
     g_test_add_func("/sys/disable-locks-out", test_disable_locks_out);
     g_test_add_func("/sys/stats", test_stats);
