@@ -3,7 +3,7 @@
  * A TD that runs: its initial state, TDCALL leaves, #VE, private and shared
  * memory, TDG.VP.VMCALL's registers, asynchronous exits and what they leave in
  * the host, virtual interrupts.  Rules: TDX module ABI, TDH.VP.ENTER, TDG.*,
- * the #VE chapter; numbers in brackets are those chapters of the fact sheet.
+ * the #VE chapter; numbers in brackets: README.md.
  */
 #include "seam.h"
 

@@ -2,8 +2,7 @@
 /*
  * What a TD's configuration changes: pending pages with and without
  * SEPT_VE_DISABLE, TD_CTLS (topology, #VE reduction), CPUID values, the virtual
- * TSC, XMM registers of TDG.VP.VMCALL.  Numbers in brackets: TDX module ABI
- * facts.
+ * TSC, XMM registers of TDG.VP.VMCALL.  Numbers in brackets: README.md.
  */
 #include "seam.h"
 

@@ -37,7 +37,7 @@ typedef struct PamtPage {
 
 /* pamt.c */
 /*
- * P4K(reg, type, mode) of the fact sheet: lock the 4 KiB page at @pa.  Status:
+ * A private 4 KiB page as operand of a leaf: lock the 4 KiB page at @pa.  Status:
  * OPERAND_INVALID, OPERAND_ADDR_RANGE_ERROR, OPERAND_BUSY,
  * PAGE_METADATA_INCORRECT, MISSING_PAMT_PAGE_PAIR, with operand @reg.
  */
