@@ -150,18 +150,29 @@ static void vmxoff(CPUX86State *env, VmxOperands *op)
 
 /* --- the current VMCS --------------------------------------------------- */
 
+/* The VMCS that the operand points to; false: failed with one of the errors. */
+static bool vmcs_operand(CPUX86State *env, VmxOperands *op, uint32_t bad_address,
+                         uint32_t is_vmxon_region, uint64_t *pa)
+{
+    *pa = read_m64(env, op);
+    if (bad_region(env, *pa)) {
+        vmx_fail(env, bad_address);
+        return false;
+    }
+    if (*pa == env->vmx->vmxon_ptr) {
+        vmx_fail(env, is_vmxon_region);
+        return false;
+    }
+    return true;
+}
+
 static void vmclear(CPUX86State *env, VmxOperands *op)
 {
     X86VMX *vmx = env->vmx;
-    uint64_t pa = read_m64(env, op);
+    uint64_t pa;
     Vmcs v;
 
-    if (bad_region(env, pa)) {
-        vmx_fail(env, VMX_ERR_VMCLEAR_ADDR);
-        return;
-    }
-    if (pa == vmx->vmxon_ptr) {
-        vmx_fail(env, VMX_ERR_VMCLEAR_VMXON);
+    if (!vmcs_operand(env, op, VMX_ERR_VMCLEAR_ADDR, VMX_ERR_VMCLEAR_VMXON, &pa)) {
         return;
     }
     if (pa == vmx->vmcs_ptr) {
@@ -178,14 +189,9 @@ static void vmclear(CPUX86State *env, VmxOperands *op)
 static void vmptrld(CPUX86State *env, VmxOperands *op)
 {
     X86VMX *vmx = env->vmx;
-    uint64_t pa = read_m64(env, op);
+    uint64_t pa;
 
-    if (bad_region(env, pa)) {
-        vmx_fail(env, VMX_ERR_VMPTRLD_ADDR);
-        return;
-    }
-    if (pa == vmx->vmxon_ptr) {
-        vmx_fail(env, VMX_ERR_VMPTRLD_VMXON);
+    if (!vmcs_operand(env, op, VMX_ERR_VMPTRLD_ADDR, VMX_ERR_VMPTRLD_VMXON, &pa)) {
         return;
     }
     if (x86_ldl_phys(env_cpu(env), pa & ~keyid_mask()) != VMCS_REVISION_ID) {
