@@ -188,6 +188,102 @@ static void xmm(void)
     td_finish_op(&td, 0, &r);
 }
 
+/* TDG.VP.RD and WR: the vCPU's own fields (4.7, 9.1, 9.4). */
+static void vcpu_fields(void)
+{
+    const u64 id = TDX_MD_VCPU_CPUID_SUPERVISOR_VE;
+
+    check_eq(tdcall(TDG_VP_RD, 1, id, 0, 0), OPERAND(TDX_OPERAND_INVALID, RCX),
+             "VP.RD: RCX is reserved");
+    check_eq(tdcall(TDG_VP_WR, 1, id, 1, 1), OPERAND(TDX_OPERAND_INVALID, RCX),
+             "VP.WR: RCX is reserved");
+    check_eq(TDX_STATUS_CODE(tdcall(TDG_VP_RD, 0, 0x3f20000300777777, 0, 0)),
+             TDX_METADATA_FIELD_ID_INCORRECT, "VP.RD of no field");
+    check_eq(r.out[3], 0, "VP.RD of no field: R8 is 0");
+    check_eq(TDX_STATUS_CODE(tdcall(TDG_VP_WR, 0, id, 1, 0)),
+             TDX_METADATA_FIELD_NOT_WRITABLE, "VP.WR: an empty mask (9.4)");
+    check_eq(TDX_STATUS_CODE(tdcall(TDG_VP_WR, 0, id, 2, 2)) != TDX_SUCCESS, 1,
+             "VP.WR: a bit that the field does not have");
+    check_eq(tdcall(TDG_VP_WR, 0, id, 1, 1), TDX_SUCCESS, "VP.WR");
+    check_eq(r.out[3], 0, "VP.WR: R8 is the old value");
+    check_eq(tdcall(TDG_VP_RD, 0, id, 0, 0), TDX_SUCCESS, "VP.RD");
+    check_eq(r.out[3], 1, "VP.RD: what was written");
+    check_eq(tdcall(TDG_VP_WR, 0, id, 0, 1), TDX_SUCCESS, "VP.WR: back to 0");
+    check_eq(r.out[3], 1, "VP.WR: the old value was 1");
+}
+
+/* TDG.MEM.PAGE.ATTR.RD and WR without L2 VMs (9.1). */
+static void page_attributes(u64 gpa)
+{
+    u64 status;
+
+    check_eq(tdcall(TDG_MEM_PAGE_ATTR_RD, gpa | BIT(5), 0, 0, 0),
+             OPERAND(TDX_OPERAND_INVALID, RCX), "ATTR.RD: reserved bit");
+    check_eq(tdcall(TDG_MEM_PAGE_ATTR_RD, gpa | BIT(47), 0, 0, 0),
+             OPERAND(TDX_OPERAND_INVALID, RCX), "ATTR.RD: shared GPA");
+    check_eq(tdcall(TDG_MEM_PAGE_ATTR_RD, gpa, 0, 0, 0), TDX_SUCCESS, "ATTR.RD");
+    check_eq(r.out[1], gpa, "ATTR.RD: RCX is the GPA and level 0");
+    check_eq(r.out[2], 0, "ATTR.RD: no L2 VM may access the page");
+    check_eq(tdcall(TDG_MEM_PAGE_ATTR_WR, gpa | BIT(5), 0, 0, 0),
+             OPERAND(TDX_OPERAND_INVALID, RCX), "ATTR.WR: reserved bit");
+    check_eq(tdcall(TDG_MEM_PAGE_ATTR_WR, gpa | BIT(47), 0, 0, 0),
+             OPERAND(TDX_OPERAND_INVALID, RCX), "ATTR.WR: shared GPA");
+    status = TDX_STATUS_CODE(tdcall(TDG_MEM_PAGE_ATTR_WR, gpa, 7ull << 16, 0, 0));
+    check(status == TDX_OPERAND_INVALID || status == TDX_PAGE_ATTR_INVALID,
+          "ATTR.WR: attributes of an L2 VM that the TD does not have");
+    check_eq(tdcall(TDG_MEM_PAGE_ATTR_WR, gpa, 0, 0, 0), TDX_SUCCESS,
+             "ATTR.WR: nothing to change");
+}
+
+/* Change one word of the report at @gpa, verify it, and put the word back. */
+static u64 verify_changed(u64 gpa, u32 offset)
+{
+    u64 was = op(OP_READ, gpa + offset, 0), status;
+
+    op(OP_WRITE, gpa + offset, was ^ 1);
+    status = tdcall(TDG_MR_VERIFYREPORT, gpa, 0, 0, 0);
+    op(OP_WRITE, gpa + offset, was);
+    return status;
+}
+
+/* TDG.MR.VERIFYREPORT (7.4, 9.1). */
+static void verify_report(u64 gpa, u64 data)
+{
+    check_eq(tdcall(TDG_MR_REPORT, gpa, data, 0, 0), TDX_SUCCESS, "MR.REPORT");
+    check_eq(tdcall(TDG_MR_VERIFYREPORT, gpa | 128, 0, 0, 0),
+             OPERAND(TDX_OPERAND_INVALID, RCX), "VERIFYREPORT: unaligned");
+    check_eq(tdcall(TDG_MR_VERIFYREPORT, gpa | BIT(47), 0, 0, 0),
+             OPERAND(TDX_OPERAND_INVALID, RCX), "VERIFYREPORT: shared GPA");
+    check_eq(tdcall(TDG_MR_VERIFYREPORT, gpa, 0, 0, 0), TDX_SUCCESS,
+             "VERIFYREPORT: the report of this machine");
+    check_eq(TDX_STATUS_CODE(verify_changed(gpa, offsetof(struct tdx_report_mac, type))),
+             TDX_INVALID_REPORTMACSTRUCT, "VERIFYREPORT: another type");
+    check_eq(TDX_STATUS_CODE(verify_changed(gpa, offsetof(struct tdx_report_mac, cpusvn))),
+             TDX_INVALID_CPUSVN, "VERIFYREPORT: another CPUSVN");
+    check_eq(TDX_STATUS_CODE(verify_changed(gpa,
+                                            offsetof(struct tdx_report_mac, report_data))),
+             TDX_INVALID_REPORTMACSTRUCT, "VERIFYREPORT: other REPORTDATA");
+    check_eq(TDX_STATUS_CODE(verify_changed(gpa, offsetof(struct tdx_report_mac, mac))),
+             TDX_INVALID_REPORTMACSTRUCT, "VERIFYREPORT: another MAC");
+    check_eq(tdcall(TDG_MR_VERIFYREPORT, gpa, 0, 0, 0), TDX_SUCCESS,
+             "VERIFYREPORT: all put back");
+}
+
+static void own_leaves(void)
+{
+    const u64 gpa = 0x60000;
+
+    for (u32 i = 0; i < 2; i++) {
+        if (aug(gpa + i * PAGE_SIZE) ||
+            tdcall(TDG_MEM_PAGE_ACCEPT, gpa + i * PAGE_SIZE, 0, 0, 0)) {
+            panic("a page for the report");
+        }
+    }
+    vcpu_fields();
+    page_attributes(gpa);
+    verify_report(gpa, gpa + PAGE_SIZE);
+}
+
 void test_main(void)
 {
     seam_bring_up();
@@ -197,6 +293,7 @@ void test_main(void)
     cpuid_values();
     tsc();
     xmm();
+    own_leaves();
     td_destroy(&td);
     check_eq(tdh_clobbered, 0, "no leaf changed a register that is not its output");
 }
