@@ -36,7 +36,7 @@ static uint32_t ar_to_flags(uint32_t ar)
 }
 
 /* @seg: R_ES..R_GS; the fields of one segment are 2 apart in each group. */
-void vmx_load_segment(CPUX86State *env, const Vmcs *v, int seg)
+static void load_segment(CPUX86State *env, const Vmcs *v, int seg)
 {
     cpu_x86_load_seg_cache(env, seg,
                            vmcs_read(v, VMCS_GUEST_ES_SEL + 2 * seg),
@@ -64,7 +64,7 @@ static void load_guest_segments(CPUX86State *env, const Vmcs *v)
     static const int order[] = { R_CS, R_SS, R_DS, R_ES, R_FS, R_GS };
 
     for (int i = 0; i < ARRAY_SIZE(order); i++) {
-        vmx_load_segment(env, v, order[i]);
+        load_segment(env, v, order[i]);
     }
     load_system_segment(v, &env->ldt, 6);
     load_system_segment(v, &env->tr, 7);

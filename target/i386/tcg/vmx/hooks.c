@@ -11,6 +11,7 @@
 #include "migration/blocker.h"
 #include "qapi/error.h"
 #include "vmx.h"
+#include "ram.h"
 
 const VmxSeamOps *vmx_seam_ops;
 
@@ -95,12 +96,11 @@ void x86_vmx_tlb_flush(CPUX86State *env)
 }
 
 /* KeyIDs choose a key, not a place: they are no part of the RAM address. */
-bool x86_vmx_filter_phys(CPUX86State *env, hwaddr *paddr)
+void x86_vmx_filter_phys(CPUX86State *env, hwaddr *paddr)
 {
-    if (env->vmx && vmx_seam_ops) {
-        *paddr &= ~vmx_seam_ops->keyid_mask;
+    if (env->vmx) {
+        *paddr &= ~vmx_keyid_mask();
     }
-    return true;
 }
 
 bool x86_vmx_ept(CPUX86State *env, hwaddr gpa, MMUAccessType access,

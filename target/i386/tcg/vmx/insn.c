@@ -7,6 +7,7 @@
 #include "exec/helper-proto.h"
 #include "exec/cpu_ldst.h"
 #include "vmx.h"
+#include "ram.h"
 
 /* Operands as translate.c.inc packs them. */
 typedef struct VmxOperands {
@@ -68,18 +69,14 @@ void vmx_fail_valid(CPUX86State *env, uint32_t error)
     vmcs_write(&env->vmx->vmcs, VMCS_INSTRUCTION_ERROR, error);
 }
 
-void vmx_fail(CPUX86State *env, uint32_t error)
+/* Either, as there is a current VMCS or not. */
+static void vmx_fail(CPUX86State *env, uint32_t error)
 {
     if (env->vmx->vmcs_ptr == VMX_NO_PTR) {
         vmx_fail_invalid(env);
     } else {
         vmx_fail_valid(env, error);
     }
-}
-
-static uint64_t keyid_mask(void)
-{
-    return vmx_seam_ops ? vmx_seam_ops->keyid_mask : 0;
 }
 
 /* A VMCS or VMXON region: 4 KiB aligned, within the physical address width. */
@@ -118,7 +115,7 @@ static void vmxon(CPUX86State *env, VmxOperands *op)
     }
     pa = read_m64(env, op);
     if (bad_region(env, pa) ||
-        x86_ldl_phys(env_cpu(env), pa & ~keyid_mask()) != VMCS_REVISION_ID) {
+        x86_ldl_phys(env_cpu(env), pa & ~vmx_keyid_mask()) != VMCS_REVISION_ID) {
         vmx_fail_invalid(env);
         return;
     }
@@ -194,7 +191,7 @@ static void vmptrld(CPUX86State *env, VmxOperands *op)
     if (!vmcs_operand(env, op, VMX_ERR_VMPTRLD_ADDR, VMX_ERR_VMPTRLD_VMXON, &pa)) {
         return;
     }
-    if (x86_ldl_phys(env_cpu(env), pa & ~keyid_mask()) != VMCS_REVISION_ID) {
+    if (x86_ldl_phys(env_cpu(env), pa & ~vmx_keyid_mask()) != VMCS_REVISION_ID) {
         vmx_fail(env, VMX_ERR_VMPTRLD_REVISION);
         return;
     }

@@ -8,6 +8,7 @@
 
 #include "tcg/helper-tcg.h"
 #include "vmx/vmcs.h"
+#include "ops.h"
 
 #define VMX_NO_PTR      UINT64_MAX      /* no current VMCS, no VMXON region */
 
@@ -92,8 +93,6 @@ static inline bool vmx_nonroot(CPUX86State *env)
 void vmx_succeed(CPUX86State *env);
 void vmx_fail_invalid(CPUX86State *env);
 void vmx_fail_valid(CPUX86State *env, uint32_t error);
-/* Either, as there is a current VMCS or not. */
-void vmx_fail(CPUX86State *env, uint32_t error);
 /* RIP += length of the instruction; ends STI and MOV SS blocking. */
 void vmx_insn_done(CPUX86State *env, int len);
 
@@ -169,7 +168,6 @@ void vmx_vmentry(CPUX86State *env, bool launch, int insn_len, uintptr_t ra);
  */
 void vmx_enter_guest(CPUX86State *env, Vmcs *v, const VmxClient *client,
                      uint64_t tag);
-void vmx_load_segment(CPUX86State *env, const Vmcs *v, int seg);
 /* CRs, EFER and the hidden flags that follow from them, with no TLB flush. */
 void vmx_load_crs(CPUX86State *env, uint64_t cr0, uint64_t cr3, uint64_t cr4,
                   uint64_t efer);
@@ -257,16 +255,5 @@ typedef struct VmxSeamOps {
     uint64_t keyid_mask;        /* physical address bits that are a KeyID */
 } VmxSeamOps;
 extern const VmxSeamOps *vmx_seam_ops;
-
-/* Instructions as translate.c.inc numbers them. */
-enum {
-    VMX_OP_VMCALL, VMX_OP_VMLAUNCH, VMX_OP_VMRESUME, VMX_OP_VMXOFF,
-    VMX_OP_VMFUNC, VMX_OP_PCONFIG,
-    VMX_OP_TDCALL, VMX_OP_SEAMRET, VMX_OP_SEAMOPS, VMX_OP_SEAMCALL,
-    VMX_OP_VMPTRLD, VMX_OP_VMPTRST, VMX_OP_VMCLEAR, VMX_OP_VMXON,
-    VMX_OP_VMREAD, VMX_OP_VMWRITE, VMX_OP_INVEPT, VMX_OP_INVVPID,
-    VMX_OP_INVPCID, VMX_OP_MOVDIRI, VMX_OP_MOVDIR64B,
-    VMX_OP_NONE,
-};
 
 #endif
