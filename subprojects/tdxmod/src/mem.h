@@ -49,7 +49,12 @@ uint64_t mem_check_tracked(TdxCall *c, const MemOp *op, uint64_t bepoch);
  * OPERAND_BUSY|RCX, PAGE_METADATA_INCORRECT|RCX.
  */
 uint64_t mem_lock_page(TdxCall *c, const MemOp *op, PamtPage *page);
-/* RCX of a leaf that frees a page: its HPA and the Dynamic PAMT removal hint. */
-#define MEM_PAMT_HINT           (1ull << 62)
+/*
+ * Give @page back to the host: its PAMT entry is unlocked as PT_NDA, and RCX is
+ * its HPA with the Dynamic PAMT removal hint in bit 62.
+ */
+void mem_give_back(TdxCall *c, PamtPage *page);
+/* R9 to R11 of a version 1 leaf that frees a table: there are no L2 pages. */
+void mem_no_l2_pages(TdxCall *c);
 
 #endif

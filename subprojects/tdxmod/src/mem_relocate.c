@@ -30,7 +30,7 @@ static uint64_t page_relocate(TdxCall *c, MemOp *op)
     PamtPage old = { 0 }, new = { 0 };
     uint64_t new_pa = c->gpr[TDX_R8], old_pa = 0;
     uint64_t status = mem_entry(c, op, LEAF_STATES);
-    bool hint, pending = is_pending(op->w.state);
+    bool pending = is_pending(op->w.state);
 
     if (!status) {
         old_pa = sept_entry_pa(c->m, op->w.value);
@@ -50,8 +50,7 @@ static uint64_t page_relocate(TdxCall *c, MemOp *op)
         pamt_unlock_as(c->m, &new, PT_REG, op->td.pa);
         sept_unlock_as(c->m, &op->w, sept_make(pending ? SEPT_PENDING : SEPT_MAPPED,
                                                   TDX_4K, new_pa));
-        hint = pamt_unlock_as(c->m, &old, PT_NDA, 0);
-        c->gpr[TDX_RCX] = old_pa | (hint ? MEM_PAMT_HINT : 0);
+        mem_give_back(c, &old);
     }
     pamt_unlock(c->m, &new);
     pamt_unlock(c->m, &old);

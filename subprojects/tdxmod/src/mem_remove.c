@@ -130,15 +130,26 @@ uint64_t tdh_mem_track(TdxCall *c)
     return status;
 }
 
-static uint64_t free_page(TdxCall *c, MemOp *op, PamtPage *page, int64_t pages)
+void mem_give_back(TdxCall *c, PamtPage *page)
 {
     uint64_t hpa = page->pa;
-    bool hint;
+    bool hint = pamt_unlock_as(c->m, page, PT_NDA, 0);
 
+    c->gpr[TDX_RCX] = hpa | (hint ? PAMT_REMOVAL_HINT : 0);
+}
+
+void mem_no_l2_pages(TdxCall *c)
+{
+    c->gpr[TDX_R9] = UINT64_MAX;
+    c->gpr[TDX_R10] = UINT64_MAX;
+    c->gpr[TDX_R11] = UINT64_MAX;
+}
+
+static uint64_t free_page(TdxCall *c, MemOp *op, PamtPage *page, int64_t pages)
+{
     sept_unlock_as(c->m, &op->w, SEPT_ENTRY_FREE);
-    hint = pamt_unlock_as(c->m, page, PT_NDA, 0);
+    mem_give_back(c, page);
     td_add_children(c->m, &op->td, -pages);
-    c->gpr[TDX_RCX] = hpa | (hint ? MEM_PAMT_HINT : 0);
     return TDX_SUCCESS;
 }
 
@@ -218,9 +229,7 @@ uint64_t tdh_mem_sept_remove(TdxCall *c)
 
     status = mem_end(c, &op, status ? status : sept_remove(c, &op));
     if (!status && c->version) {
-        c->gpr[TDX_R9] = UINT64_MAX;
-        c->gpr[TDX_R10] = UINT64_MAX;
-        c->gpr[TDX_R11] = UINT64_MAX;
+        mem_no_l2_pages(c);
     }
     return status;
 }

@@ -105,14 +105,13 @@ static bool promotable(TdxMod *m, uint64_t pa, const MemOp *op, uint64_t *hpa)
 /* @table is the S-EPT page of the entry, locked; on success it is free. */
 static uint64_t promote(TdxCall *c, MemOp *op, PamtPage *table)
 {
-    uint64_t table_pa = table->pa, hpa, status;
-    bool hint;
+    uint64_t hpa, status;
 
     status = mem_check_tracked(c, op, pamt_bepoch(table));
     if (status) {
         return status;
     }
-    if (!promotable(c->m, table_pa, op, &hpa)) {
+    if (!promotable(c->m, table->pa, op, &hpa)) {
         return mem_error(c, op, TDX_EPT_INVALID_PROMOTE_CONDITIONS);
     }
     status = pamt_merge(c->m, TDX_RCX, hpa, op->td.pa);
@@ -120,9 +119,8 @@ static uint64_t promote(TdxCall *c, MemOp *op, PamtPage *table)
         return mem_error(c, op, TDX_STATUS_CODE(status));
     }
     sept_unlock_as(c->m, &op->w, sept_make(SEPT_MAPPED, op->level, hpa));
-    hint = pamt_unlock_as(c->m, table, PT_NDA, 0);
+    mem_give_back(c, table);
     td_add_children(c->m, &op->td, -1);
-    c->gpr[TDX_RCX] = table_pa | (hint ? MEM_PAMT_HINT : 0);
     return TDX_SUCCESS;
 }
 
@@ -156,9 +154,7 @@ uint64_t tdh_mem_page_promote(TdxCall *c)
 
     status = mem_end(c, &op, status ? status : page_promote(c, &op));
     if (!status && c->version) {
-        c->gpr[TDX_R9] = UINT64_MAX;
-        c->gpr[TDX_R10] = UINT64_MAX;
-        c->gpr[TDX_R11] = UINT64_MAX;
+        mem_no_l2_pages(c);
     }
     return status;
 }

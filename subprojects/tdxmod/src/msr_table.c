@@ -126,7 +126,8 @@ const struct msr_row *msr_row(unsigned index)
     return index < G_N_ELEMENTS(rows) ? &rows[index] : NULL;
 }
 
-bool msr_in_bitmap(uint32_t msr)
+/* One of the two ranges that the VMX MSR bitmap covers. */
+static bool msr_in_bitmap(uint32_t msr)
 {
     return (msr & ~0xc0000000u) <= 0x1fff && (msr >> 30 == 0 || msr >> 30 == 3);
 }

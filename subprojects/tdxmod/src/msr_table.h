@@ -32,7 +32,5 @@ struct msr_row {
 const struct msr_row *msr_row(unsigned index);          /* NULL: no such row */
 /* The action for an access; also for MSRs without a row. */
 enum msr_action msr_action(uint32_t msr, bool write);
-/* One of the two ranges that the VMX MSR bitmap covers. */
-bool msr_in_bitmap(uint32_t msr);
 
 #endif

@@ -35,6 +35,9 @@ typedef struct PamtPage {
     bool upper_held;
 } PamtPage;
 
+/* In what frees a page: no page of its 2 MiB region is in use (Dynamic PAMT). */
+#define PAMT_REMOVAL_HINT       (1ull << 62)
+
 /* pamt.c */
 /*
  * A private 4 KiB page as operand of a leaf: lock the 4 KiB page at @pa.  Status:

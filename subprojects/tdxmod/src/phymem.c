@@ -8,7 +8,6 @@
 #define PAGE_OUTPUTS    (TDX_REG(TDX_RCX) | TDX_REG(TDX_RDX) | TDX_REG(TDX_R8) | \
                          TDX_REG(TDX_R9) | TDX_REG(TDX_R10) | TDX_REG(TDX_R11))
 /* Removal hint of RECLAIM's R9, Dynamic PAMT only. */
-#define PAMT_HINT       (1ull << 62)
 
 static void zero_page_outputs(TdxCall *c)
 {
@@ -96,7 +95,7 @@ static uint64_t tdh_phymem_page_reclaim(TdxCall *c)
     c->gpr[TDX_RCX] = type;
     c->gpr[TDX_RDX] = owner;
     c->gpr[TDX_R8] = level;
-    c->gpr[TDX_R9] = hint ? PAMT_HINT : 0;
+    c->gpr[TDX_R9] = hint ? PAMT_REMOVAL_HINT : 0;
     return TDX_SUCCESS;
 }
 
