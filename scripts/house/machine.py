@@ -43,6 +43,7 @@ L1_DIED = 125
 # What L1's log may not hold when all is well.
 BAD_LINES = re.compile(
     r'WARNING: |\bBUG: |kernel BUG at|Oops: |Kernel panic|SEAMCALL .*fail|rcu: INFO|'
+    r'TDH\.SYS\.DISABLE failed|'
     r'general protection fault|soft lockup|unchecked MSR access')
 
 # Which option of ours an emulator's complaint is about.
