@@ -20,6 +20,13 @@
 
 typedef struct TdxMod TdxMod;
 
+/* Where L1 made a SEAMCALL. */
+#define TDXMOD_CALLERS          8
+typedef struct TdxCallSite {
+    uint64_t rip, rsp;
+    uint64_t caller[TDXMOD_CALLERS];    /* may be return addresses; 0 ends them */
+} TdxCallSite;
+
 typedef struct TdxPlatform {
     void *opaque;
     /*
@@ -40,6 +47,11 @@ typedef struct TdxPlatform {
                   uint32_t out[4]);
     /* The time-stamp counter of the machine, before offsetting. */
     uint64_t (*tsc)(void *opaque);
+    /*
+     * The SEAMCALL that is being executed: L1's RIP and RSP, and words of its stack
+     * that point near RIP, innermost first.  Asked for with Dynamic PAMT only.
+     */
+    void (*call_site)(void *opaque, TdxCallSite *site);
     /* What the model wants a developer to see: guest errors, things not modelled. */
     void (*log)(void *opaque, bool unimplemented, const char *text);
 } TdxPlatform;
@@ -61,6 +73,7 @@ typedef struct TdxModConfig {
     uint64_t tsc_hz;            /* of TdxPlatform.tsc */
     uint64_t xcr0, xss;         /* state components that the processor has */
     bool ept_5_levels;          /* the processor walks EPTs of 5 levels */
+    bool dynamic_pamt;          /* offer Dynamic PAMT: max_pa - keyid_bits <= 48 */
     unsigned num_cmrs;
     TdxCmr cmr[TDXMOD_MAX_CMRS];
 } TdxModConfig;
@@ -115,6 +128,62 @@ bool tdxmod_leaf_stats(TdxMod *m, bool guest, unsigned leaf, const char **name,
 
 /* Pages that are not PT_NDA or PT_RSVD now, by PAMT type; for leak checks. */
 uint64_t tdxmod_pages_in_use(TdxMod *m);
+
+/*
+ * Dynamic PAMT as a developer looks at it.  Any thread may ask while LPs run; what
+ * comes back of one region belongs together, several regions are no snapshot.
+ */
+/* A SEAMCALL that a 2 MiB region remembers. */
+typedef struct TdxPamtCall {
+    uint64_t number;            /* all calls that are remembered are numbered; 0: none */
+    const char *leaf;           /* "TDH.PHYMEM.PAMT.ADD" */
+    unsigned lp;
+    uint64_t status;
+    uint64_t page;              /* PA of the 4K or 2M page assigned or freed, or 0 */
+    TdxCallSite site;
+} TdxPamtCall;
+
+typedef struct TdxPamtRegion {
+    uint64_t pa;                /* of the 2 MiB */
+    bool backed;                /* it has a page pair */
+    uint64_t pair[2];           /* PAs */
+    unsigned count;             /* 4K pages in use, as the 2M entry says */
+    unsigned recount;           /* as the 512 entries say */
+    TdxPamtCall add, remove;    /* last successful PAMT.ADD (or DEMOTE) and REMOVE */
+    TdxPamtCall assign, release;        /* of its pages: the last one */
+} TdxPamtRegion;
+
+/*
+ * A call that failed, and what it was at odds with: PAMT.ADD and REMOVE, and any leaf
+ * that wanted a 4K page of a region without a pair (MISSING_PAMT_PAGE_PAIR).
+ */
+typedef struct TdxPamtFailure {
+    uint64_t region;            /* PA of the 2 MiB that the call was about */
+    TdxPamtCall call, other;    /* other.number 0: there was no call before */
+} TdxPamtFailure;
+
+#define TDXMOD_PAMT_STATUSES    12
+typedef struct TdxPamtStats {
+    bool offered, enabled;      /* TDX_FEATURES0; TDH.SYS.CONFIG */
+    uint64_t static_bytes;      /* what TDH.SYS.CONFIG needs of the host, in all */
+    uint64_t pairs, peak;       /* now, and most at once */
+    uint64_t adds, removes;     /* pairs that came and went, DEMOTE and PROMOTE included */
+    uint64_t corruptions;       /* L1 wrote into PAMT memory: times this was noticed */
+    unsigned deepest;           /* most pairs added on the way to one mapping of a GPA */
+    /* Where the pages of added pairs lay, seen from the region that they serve. */
+    uint64_t placed_own, placed_unbacked, placed_backed;
+    uint64_t failures;          /* calls that failed, see TdxPamtFailure */
+    struct {                    /* PAMT.ADDs and REMOVEs that failed, by status */
+        uint64_t status;        /* without the details; 0 ends the list */
+        uint64_t add, remove;
+    } failed[TDXMOD_PAMT_STATUSES];
+} TdxPamtStats;
+
+void tdxmod_pamt_stats(TdxMod *m, TdxPamtStats *s);
+/* The first region from @pa up that ever had a pair since TDH.SYS.CONFIG. */
+bool tdxmod_pamt_region(TdxMod *m, uint64_t pa, TdxPamtRegion *r);
+/* The last failures, oldest first; how many were written. */
+unsigned tdxmod_pamt_failures(TdxMod *m, TdxPamtFailure *f, unsigned max);
 
 /* Name of a completion status ("TDX_OPERAND_INVALID"), or NULL. */
 const char *tdxmod_status_name(uint64_t status);
