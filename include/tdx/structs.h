@@ -43,6 +43,7 @@ _Static_assert(sizeof(struct tdmr_info) == 512, "TDMR_INFO");
 /* TDH.SYS.CONFIG, R8 */
 #define TDX_SYS_CONFIG_HKID             0xffffull
 #define TDX_SYS_CONFIG_DYNAMIC_PAMT     (1ull << 16)
+#define TDX_DYNAMIC_PAMT_MAX_PA         48      /* bits: what a pair's entry holds */
 
 /* TDH.MNG.INIT */
 struct tdx_cpuid_value {

@@ -66,12 +66,14 @@ static bool get_cmr(const MdContext *x, const MdField *f, unsigned element,
     return true;
 }
 
+/* KeyID bits that a PA of MAXPA bits must give up for Dynamic PAMT. */
 static bool get_dpamt_hkid_bits(const MdContext *x, const MdField *f,
                                 unsigned element, uint64_t *value)
 {
     (void)f;
     (void)element;
-    *value = MAX(x->c->m->config.max_pa, 48) - 48;
+    *value = MAX(x->c->m->config.max_pa, TDX_DYNAMIC_PAMT_MAX_PA) -
+             TDX_DYNAMIC_PAMT_MAX_PA;
     return true;
 }
 
@@ -153,8 +155,10 @@ static const MdField sys_fields[] = {
     CONST(PAMT_4K_ENTRY_SIZE, MD_HOST, TDX_PAMT_ENTRY_SIZE),
     CONST(PAMT_2M_ENTRY_SIZE, MD_HOST, TDX_PAMT_ENTRY_SIZE),
     CONST(PAMT_1G_ENTRY_SIZE, MD_HOST, TDX_PAMT_ENTRY_SIZE),
-    CONST(PAMT_PAGE_BITMAP_BITS, MD_HOST, 1),
-    { .id = TDX_MD_MIN_DPAMT_HKID_BITS, .read = MD_HOST, .get = get_dpamt_hkid_bits },
+    { .id = TDX_MD_PAMT_PAGE_BITMAP_BITS, .read = MD_HOST, .get = get_const,
+      .arg = 1, .dynamic_pamt = true },
+    { .id = TDX_MD_MIN_DPAMT_HKID_BITS, .read = MD_HOST,
+      .get = get_dpamt_hkid_bits, .dynamic_pamt = true },
     CONST(TDR_BASE_SIZE, MD_HOST, TDX_PAGE_SIZE),
     CONST(TDCS_BASE_SIZE, MD_HOST, TDCS_PAGES * TDX_PAGE_SIZE),
     CONST(TDCS_PER_L2, MD_HOST, TDX_PAGE_SIZE),

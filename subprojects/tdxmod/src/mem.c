@@ -150,7 +150,7 @@ static uint64_t sept_add(TdxCall *c, MemOp *op, bool allow_existing, bool *consu
         pamt_unlock(c->m, &page);
         return tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, TDX_OPERAND_ID_R8);
     }
-    pamt_unlock_as(c->m, &page, PT_EPT, op->td.pa);
+    pamt_unlock_as(c, &page, PT_EPT, op->td.pa);
     td_add_children(c->m, &op->td, 1);
     sept_unlock_as(c->m, &op->w, sept_make(SEPT_NL_MAPPED, op->level,
                                            c->gpr[TDX_R8]));
@@ -214,7 +214,7 @@ static uint64_t page_add(TdxCall *c, MemOp *op)
     tdx_written(c->m, page.pa, TDX_PAGE_SIZE);
     mr_page_add(op->td.tdcs, op->gpa);
     td_written(c->m, &op->td);
-    pamt_unlock_as(c->m, &page, PT_REG, op->td.pa);
+    pamt_unlock_as(c, &page, PT_REG, op->td.pa);
     td_add_children(c->m, &op->td, 1);
     sept_unlock_as(c->m, &op->w, sept_make(SEPT_MAPPED, TDX_4K, c->gpr[TDX_R8]));
     return TDX_SUCCESS;
@@ -245,7 +245,7 @@ static uint64_t page_aug(TdxCall *c, MemOp *op)
     if (status) {
         return status;
     }
-    pamt_unlock_as(c->m, &page, PT_REG, op->td.pa);
+    pamt_unlock_as(c, &page, PT_REG, op->td.pa);
     td_add_children(c->m, &op->td, 1ll << (9 * op->level));
     sept_unlock_as(c->m, &op->w, sept_make(SEPT_PENDING, op->level, hpa));
     return TDX_SUCCESS;

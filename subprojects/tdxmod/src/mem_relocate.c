@@ -47,7 +47,7 @@ static uint64_t page_relocate(TdxCall *c, MemOp *op)
         status = tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, TDX_R8);
     }
     if (!status) {
-        pamt_unlock_as(c->m, &new, PT_REG, op->td.pa);
+        pamt_unlock_as(c, &new, PT_REG, op->td.pa);
         sept_unlock_as(c->m, &op->w, sept_make(pending ? SEPT_PENDING : SEPT_MAPPED,
                                                   TDX_4K, new_pa));
         mem_give_back(c, &old);

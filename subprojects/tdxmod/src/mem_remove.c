@@ -133,7 +133,7 @@ uint64_t tdh_mem_track(TdxCall *c)
 void mem_give_back(TdxCall *c, PamtPage *page)
 {
     uint64_t hpa = page->pa;
-    bool hint = pamt_unlock_as(c->m, page, PT_NDA, 0);
+    bool hint = pamt_unlock_as(c, page, PT_NDA, 0);
 
     c->gpr[TDX_RCX] = hpa | (hint ? PAMT_REMOVAL_HINT : 0);
 }

@@ -28,6 +28,45 @@ static bool fill_children(TdxMod *m, uint64_t table_pa, const MemOp *op, uint64_
     return true;
 }
 
+/* R12 and R13, the page pair that 4K pages need with Dynamic PAMT. */
+static const unsigned pair_regs[2] = { TDX_R12, TDX_R13 };
+
+static bool needs_pair(const TdxCall *c, const MemOp *op)
+{
+    return c->m->dynamic_pamt && op->level == TDX_2M;
+}
+
+/* The pair for @page, reserved; its own memory is in use. */
+static uint64_t take_pair(TdxCall *c, const PamtPage *page, uint64_t pair[2])
+{
+    uint64_t status = TDX_SUCCESS;
+
+    for (int i = 0; i < 2 && !status; i++) {
+        pair[i] = c->gpr[pair_regs[i]];
+        status = pair_page_check(c->m, pair[i], pair_regs[i]);
+    }
+    return status ? status : pair_reserve(c, pair, pair_regs, page->pa, false);
+}
+
+/* The 2M page @page and its S-EPT entry become 512 4K ones. */
+static uint64_t split(TdxCall *c, MemOp *op, PamtPage *page)
+{
+    uint64_t pair[2], status;
+
+    if (needs_pair(c, op)) {
+        status = take_pair(c, page, pair);
+        if (status) {
+            return status;
+        }
+    }
+    status = fill_children(c->m, c->gpr[TDX_R8], op, page->pa)
+             ? pamt_split(c, page, pair) : TDX_PAGE_METADATA_INCORRECT;
+    if (status && needs_pair(c, op)) {
+        pair_release(c, pair);
+    }
+    return status ? mem_error(c, op, status) : TDX_SUCCESS;
+}
+
 /* @page is the page of the entry, locked. */
 static uint64_t demote(TdxCall *c, MemOp *op, PamtPage *page)
 {
@@ -41,16 +80,12 @@ static uint64_t demote(TdxCall *c, MemOp *op, PamtPage *page)
     if (status) {
         return status;
     }
-    if (!fill_children(c->m, table_pa, op, page->pa)) {
-        status = tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, TDX_R8);
-    } else if (pamt_split(c->m, page)) {
-        status = mem_error(c, op, TDX_PAGE_METADATA_INCORRECT);
-    }
+    status = split(c, op, page);
     if (status) {
         pamt_unlock(c->m, &table);
         return status;
     }
-    pamt_unlock_as(c->m, &table, PT_EPT, op->td.pa);
+    pamt_unlock_as(c, &table, PT_EPT, op->td.pa);
     td_add_children(c->m, &op->td, 1);
     sept_unlock_as(c->m, &op->w, sept_make(SEPT_NL_MAPPED, op->level, table_pa));
     return TDX_SUCCESS;
@@ -72,8 +107,9 @@ static uint64_t page_demote(TdxCall *c, MemOp *op)
 }
 
 /*
- * TDH.MEM.PAGE.DEMOTE: RCX GPA | level, RDX TDR, R8 the new S-EPT page.  It is
- * never interrupted (INTERRUPTED_RESTARTABLE).
+ * TDH.MEM.PAGE.DEMOTE: RCX GPA | level, RDX TDR, R8 the new S-EPT page; R12 and R13
+ * the page pair of the 2 MiB with Dynamic PAMT.  It is never interrupted
+ * (INTERRUPTED_RESTARTABLE).
  */
 uint64_t tdh_mem_page_demote(TdxCall *c)
 {
@@ -105,7 +141,7 @@ static bool promotable(TdxMod *m, uint64_t pa, const MemOp *op, uint64_t *hpa)
 /* @table is the S-EPT page of the entry, locked; on success it is free. */
 static uint64_t promote(TdxCall *c, MemOp *op, PamtPage *table)
 {
-    uint64_t hpa, status;
+    uint64_t hpa, status, pair[2];
 
     status = mem_check_tracked(c, op, pamt_bepoch(table));
     if (status) {
@@ -114,9 +150,13 @@ static uint64_t promote(TdxCall *c, MemOp *op, PamtPage *table)
     if (!promotable(c->m, table->pa, op, &hpa)) {
         return mem_error(c, op, TDX_EPT_INVALID_PROMOTE_CONDITIONS);
     }
-    status = pamt_merge(c->m, TDX_RCX, hpa, op->td.pa);
+    status = pamt_merge(c, TDX_RCX, hpa, op->td.pa, pair);
     if (status) {
         return mem_error(c, op, TDX_STATUS_CODE(status));
+    }
+    if (needs_pair(c, op)) {
+        c->gpr[pair_regs[0]] = pair[0];
+        c->gpr[pair_regs[1]] = pair[1];
     }
     sept_unlock_as(c->m, &op->w, sept_make(SEPT_MAPPED, op->level, hpa));
     mem_give_back(c, table);
@@ -141,7 +181,8 @@ static uint64_t page_promote(TdxCall *c, MemOp *op)
 
 /*
  * TDH.MEM.PAGE.PROMOTE: RCX GPA | level of the page to be, RDX TDR.  RCX := the
- * S-EPT page; version 1 also R9 to R11 := -1, as there are no L2 pages.
+ * S-EPT page; version 1 also R9 to R11 := -1, as there are no L2 pages; R12 and R13 :=
+ * the page pair with Dynamic PAMT.
  *
  * The tree is held exclusively: nobody may be on the way to an entry of a table
  * that goes away.

@@ -9,9 +9,14 @@ static uint32_t elements(const MdField *f)
     return f->elements ? f->elements : 1;
 }
 
+static bool known(const MdContext *x, const MdField *f)
+{
+    return !f->dynamic_pamt || x->c->m->config.dynamic_pamt;
+}
+
 static bool readable(const MdContext *x, const MdField *f)
 {
-    return (f->read & (x->c->guest ? MD_GUEST : MD_HOST)) && f->get;
+    return known(x, f) && (f->read & (x->c->guest ? MD_GUEST : MD_HOST)) && f->get;
 }
 
 /* Look-up is by class and field code; the caller's size and context are not used. */
@@ -73,7 +78,7 @@ uint64_t md_read(const MdTable *t, const MdContext *x, uint64_t id,
         return TDX_METADATA_FIRST_FIELD_ID_IN_CONTEXT;
     }
     f = find_checked(t, id, &element);
-    if (!f) {
+    if (!f || !known(x, f)) {
         return tdx_operand(TDX_METADATA_FIELD_ID_INCORRECT, TDX_RDX);
     }
     if (!readable(x, f) || !f->get(x, f, element, value)) {

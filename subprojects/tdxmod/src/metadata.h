@@ -28,6 +28,7 @@ struct MdField {
     uint64_t (*set)(const MdContext *x, const MdField *f, unsigned element,
                     uint64_t old, uint64_t value);
     uint64_t arg;               /* for get and set: an offset, a constant, ... */
+    bool dynamic_pamt;          /* unknown to a module without Dynamic PAMT */
 };
 enum { MD_HOST = 1, MD_GUEST = 2 };
 

@@ -67,7 +67,7 @@ static uint64_t tdh_mng_create(TdxCall *c)
              init_tdr(m, page.pa, hkid);
     if (!status) {
         m->kot[hkid].state = KOT_ASSIGNED;
-        pamt_unlock_as(m, &page, PT_TDR, 0);
+        pamt_unlock_as(c, &page, PT_TDR, 0);
     }
     kot_unlock(m);
     pamt_unlock(m, &page);
@@ -143,7 +143,7 @@ static uint64_t add_tdcs_page(TdxCall *c, Td *td)
     } else if (!init_tdcs_page(c->m, pa, tdr->num_tdcx)) {
         status = tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, TDX_RCX);
     } else {
-        pamt_unlock_as(c->m, &page, PT_TDCX, td->pa);
+        pamt_unlock_as(c, &page, PT_TDCX, td->pa);
         tdr->tdcx_pa[tdr->num_tdcx++] = pa;
         td_add_children(c->m, td, 1);
     }

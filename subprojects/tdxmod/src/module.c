@@ -12,6 +12,7 @@
 static const Leaf *const host_tables[] = {
     tdx_leaves_sys,
     tdx_leaves_phymem,
+    tdx_leaves_pamt,
     tdx_leaves_mng,
     tdx_leaves_vp,
     tdx_leaves_mem,
@@ -49,6 +50,9 @@ static void set_personality(TdxMod *m)
     for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
         m->features0 |= 1ull << features[i];
     }
+    if (m->config.dynamic_pamt) {
+        m->features0 |= 1ull << TDX_FEATURE_DYNAMIC_PAMT;
+    }
     m->attributes_fixed0 = TDX_ATTR_SEPT_VE_DISABLE;
     m->xfam_fixed0 = (m->config.xcr0 | m->config.xss) & 0x6dbe7;
     m->xfam_fixed1 = 3;
@@ -61,6 +65,7 @@ static void set_personality(TdxMod *m)
 
 void tdx_reset_state(TdxMod *m)
 {
+    ledger_stop(m);
     m->state = SYS_INIT_PENDING;
     __atomic_store_n(&m->disabling, false, __ATOMIC_RELEASE);
     m->dynamic_pamt = false;
@@ -87,6 +92,7 @@ static bool config_valid(const TdxModConfig *c)
         }
     }
     return c->max_pa <= 52 && c->keyid_bits < c->max_pa && c->keyid_bits < 16 &&
+           (!c->dynamic_pamt || c->max_pa - c->keyid_bits <= TDX_DYNAMIC_PAMT_MAX_PA) &&
            c->num_tdx_keyids >= 2 && last_keyid < TDX_MAX_HKIDS &&
            last_keyid < 1ull << c->keyid_bits;
 }
@@ -109,6 +115,7 @@ TdxMod *tdxmod_new(const TdxPlatform *platform, const TdxModConfig *config)
     index_leaves(m->host_leaf, host_tables, G_N_ELEMENTS(host_tables));
     index_leaves(m->guest_leaf, guest_tables, G_N_ELEMENTS(guest_tables));
     m->cpuid = cpuid_model_new(m);
+    m->ledger = ledger_new();
     tdx_reset_state(m);
     return m;
 }
@@ -117,6 +124,8 @@ void tdxmod_free(TdxMod *m)
 {
     if (m) {
         cpuid_model_free(m->cpuid);
+        ledger_stop(m);
+        ledger_free(m->ledger);
         g_free(m);
     }
 }
@@ -195,7 +204,7 @@ TdxAction tdxmod_seamcall(TdxMod *m, unsigned lp, uint64_t gpr[16], TdxEnter *en
         .enter = enter,
     };
     const Leaf *row = c.leaf < TDX_MAX_LEAF ? m->host_leaf[c.leaf] : NULL;
-    uint64_t status;
+    uint64_t status, gpr0[16];
     bool alone;
 
     if (lp >= m->config.num_lps) {
@@ -213,7 +222,11 @@ TdxAction tdxmod_seamcall(TdxMod *m, unsigned lp, uint64_t gpr[16], TdxEnter *en
         return TDX_RETURN_TO_HOST;
     }
     status = check_host_call(&c, row);
-    if (!status) {
+    if (!status && m->dynamic_pamt) {
+        memcpy(gpr0, gpr, sizeof(gpr0));
+        status = run(&c, row);
+        ledger_after(&c, status, gpr0);
+    } else if (!status) {
         status = run(&c, row);
     } else if (c.leaf < TDX_MAX_LEAF) {
         count(&m->host_stats[c.leaf], status);

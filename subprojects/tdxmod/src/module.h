@@ -40,12 +40,15 @@ typedef enum SysState {
 typedef struct Tdmr {
     uint64_t base, size;
     uint64_t pamt[3];           /* PAs of the arrays; index: enum tdx_level */
+    uint64_t pamt_bytes;        /* their least size, in whole pages */
     struct {
         uint64_t start, end;    /* PAs */
     } reserved[TDX_MAX_RESERVED];
     unsigned num_reserved;
     uint16_t lock;              /* of TDH.SYS.TDMR.INIT */
     uint64_t next;              /* first PA not initialised; atomic */
+    /* Dynamic PAMT: by 2 MiB; NULL until the region's first pair.  Atomic. */
+    struct PamtRegion **region;
 } Tdmr;
 
 typedef enum KotState { KOT_FREE, KOT_ASSIGNED, KOT_FLUSHED, KOT_RESERVED } KotState;
@@ -62,9 +65,16 @@ typedef struct TdxRun {
     uint64_t epoch;             /* whose REFCOUNT counts this vCPU */
 } TdxRun;
 
+/* Page pairs that a host thread added since it last mapped a GPA. */
+typedef struct PamtChain {
+    uint64_t stack;             /* which thread: its stack's address */
+    unsigned pairs;
+} PamtChain;
+
 typedef struct TdxLp {
     bool init_done;
     TdxRun run;                 /* touched by this LP only */
+    PamtChain chain;            /* likewise */
 } TdxLp;
 
 typedef struct LeafStats {
@@ -101,6 +111,7 @@ struct TdxMod {
     TdxLp lp[TDXMOD_MAX_LPS];
     const struct Leaf *host_leaf[TDX_MAX_LEAF], *guest_leaf[TDX_MAX_LEAF];
     LeafStats host_stats[TDX_MAX_LEAF], guest_stats[TDX_MAX_LEAF];
+    struct PamtLedger *ledger;  /* pamt_ledger.c */
     uint16_t report_key_lock;   /* key of TDREPORT MACs: made when first needed */
     bool report_key_valid;
     uint8_t report_key[32];
@@ -122,6 +133,8 @@ typedef struct TdxCall {
     struct Td *td;              /* guest: the TD and vCPU that called */
     struct Vcpu *vcpu;
     struct GuestExit *exit;     /* guest: private to the guest side */
+    bool site_known;
+    TdxCallSite site;           /* see tdx_call_site() */
 } TdxCall;
 
 typedef uint64_t LeafHandler(TdxCall *c);
@@ -144,10 +157,11 @@ typedef struct Leaf {
 /*
  * Tables of rows end with .handler = NULL.  A file of leaves defines one and
  * module.c lists it: tdx_leaves_sys (sys.c), tdx_leaves_phymem (phymem.c),
+ * tdx_leaves_pamt (phymem_pamt.c),
  * tdx_leaves_mng (mng*.c), tdx_leaves_vp (vp*.c), tdx_leaves_mem (mem*.c),
  * tdx_leaves_mr (mr.c); of the guest: tdx_leaves_tdg (tdg*.c).
  */
-extern const Leaf tdx_leaves_sys[], tdx_leaves_phymem[];
+extern const Leaf tdx_leaves_sys[], tdx_leaves_phymem[], tdx_leaves_pamt[];
 extern const Leaf tdx_leaves_mng[], tdx_leaves_vp[], tdx_leaves_mem[], tdx_leaves_mr[];
 extern const Leaf tdx_leaves_tdg[];
 
@@ -189,6 +203,8 @@ bool tdx_read(TdxMod *m, uint64_t pa, void *buf, size_t len);
 /* Fill a page with zeros; false: not RAM. */
 bool tdx_zero_page(TdxMod *m, uint64_t pa);
 bool tdx_random(TdxMod *m, void *buf, size_t len);
+/* Where L1 made this call; asked of the platform once. */
+const TdxCallSite *tdx_call_site(TdxCall *c);
 void tdx_log(TdxMod *m, const char *fmt, ...) G_GNUC_PRINTF(2, 3);      /* guest error */
 void tdx_unimp(TdxMod *m, const char *fmt, ...) G_GNUC_PRINTF(2, 3);    /* not modelled */
 /* A private HPA operand: 4 KiB aligned, no KeyID bits, below MAXPA. */

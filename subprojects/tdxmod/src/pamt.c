@@ -4,7 +4,9 @@
  *
  * Lock order of a walk: 1G entry shared, 2M entry shared, leaf as asked.  A 2M
  * or 1G entry is locked exclusively to become a leaf or stop being one, so it
- * cannot change while any page below is locked through it.
+ * cannot change while any page below is locked through it.  Dynamic PAMT: a 2M entry
+ * PT_PAMT leads on to the 4K entries in its page pair; PT_NDA ends the walk, as there
+ * are no 4K entries.
  */
 #include "pamt.h"
 
@@ -15,13 +17,20 @@ static void entry_written(TdxMod *m, uint64_t entry_pa)
     tdx_written(m, entry_pa, sizeof(struct pamt_entry));
 }
 
-/* The entry of @level that covers @pa; NULL: outside TDMRs or not RAM. */
-static struct pamt_entry *find_entry(TdxMod *m, const Tdmr *t, uint64_t pa,
-                                     unsigned level, uint64_t *entry_pa)
+struct pamt_entry *pamt_entry_at(TdxMod *m, const Tdmr *t, uint64_t pa, unsigned level,
+                                 uint64_t *entry_pa)
 {
     *entry_pa = t->pamt[level] + ((pa - t->base) >> TDX_LEVEL_SHIFT(level)) *
                                  sizeof(struct pamt_entry);
     return tdx_map(m, *entry_pa, sizeof(struct pamt_entry));
+}
+
+/* The entry of @level that covers @pa; NULL: not RAM, or no pair has it. */
+static struct pamt_entry *find_entry(TdxMod *m, const Tdmr *t, uint64_t pa,
+                                     unsigned level, uint64_t *entry_pa)
+{
+    return m->dynamic_pamt && level == TDX_4K ? pair_entry(m, t, pa, entry_pa)
+                                              : pamt_entry_at(m, t, pa, level, entry_pa);
 }
 
 static enum pamt_type entry_type(const struct pamt_entry *e)
@@ -46,9 +55,19 @@ static void forget(PamtPage *p)
     *p = (PamtPage){ 0 };
 }
 
+/* A walk to @stop ends at this entry of @level. */
+static bool ends_at(const TdxMod *m, const struct pamt_entry *e, unsigned level,
+                    unsigned stop)
+{
+    enum pamt_type down = m->dynamic_pamt && level == TDX_2M ? PT_PAMT : PT_NDA;
+
+    return level == stop || entry_type(e) != down;
+}
+
 /*
  * Walk down to the leaf that covers @pa and lock it, but not below @stop.
- * Fails with BUSY|id or ADDR_RANGE_ERROR|id, and then holds nothing.
+ * Fails with BUSY|id or ADDR_RANGE_ERROR|id, and then holds nothing; also with
+ * PAGE_METADATA_INCORRECT|id where L1 made a 2M entry claim a pair.
  */
 static uint64_t walk(TdxMod *m, PamtPage *p, unsigned id, uint64_t pa, unsigned stop,
                      LockMode mode)
@@ -68,14 +87,18 @@ static uint64_t walk(TdxMod *m, PamtPage *p, unsigned id, uint64_t pa, unsigned 
 
         if (!e) {
             unlock_upper(p);
+            if (m->dynamic_pamt && level == TDX_4K) {
+                ledger_corrupt(m, pa, "2M entry has no such page pair");
+                return tdx_operand(TDX_PAGE_METADATA_INCORRECT, id);
+            }
             return tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, id);
         }
-        leaf = level == stop || entry_type(e) != PT_NDA;
+        leaf = ends_at(m, e, level, stop);
         if (!tdx_trylock(&e->lock, leaf ? mode : LOCK_SHARED)) {
             unlock_upper(p);
             return tdx_operand(TDX_OPERAND_BUSY, id);
         }
-        if (leaf != (level == stop || entry_type(e) != PT_NDA)) {
+        if (leaf != ends_at(m, e, level, stop)) {
             /* It changed before the lock was ours: whoever did was in conflict. */
             tdx_unlock(&e->lock, leaf ? mode : LOCK_SHARED);
             unlock_upper(p);
@@ -106,11 +129,34 @@ uint64_t pamt_lock(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
     if (st) {
         return st;
     }
-    if (p->level != TDX_4K || pamt_type(p) != type) {
+    if (m->dynamic_pamt && p->level == TDX_2M && pamt_type(p) == PT_NDA &&
+        type == PT_NDA) {
+        st = TDX_MISSING_PAMT_PAGE_PAIR;
+    } else if (p->level != TDX_4K || pamt_type(p) != type ||
+               (m->dynamic_pamt && type == PT_NDA &&
+                pair_bit(m, tdmr_find(m, pa), pa))) {
+        st = TDX_PAGE_METADATA_INCORRECT;
+    }
+    if (st) {
         pamt_unlock(m, p);
-        return tdx_operand(TDX_PAGE_METADATA_INCORRECT, reg);
+        return tdx_operand(st, reg);
     }
     return TDX_SUCCESS;
+}
+
+uint64_t pamt_lock_region(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa)
+{
+    return walk(m, p, reg, pa, TDX_2M, LOCK_EXCLUSIVE);
+}
+
+/* The 2M page @p, locked exclusively, is free as a whole. */
+static bool free_2m(TdxMod *m, const PamtPage *p)
+{
+    if (p->level != TDX_2M || pamt_type(p) != PT_NDA) {
+        return false;
+    }
+    return m->dynamic_pamt ? pair_bits_clear_2m(m, tdmr_find(m, p->pa), p->pa)
+                           : !(p->entry->aux & (PAMT_2M_USED | PAMT_2M_RSVD));
 }
 
 uint64_t pamt_lock_free(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
@@ -129,8 +175,7 @@ uint64_t pamt_lock_free(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
     if (st) {
         return st;
     }
-    if (level != TDX_2M || p->level != level || pamt_type(p) != PT_NDA ||
-        (p->entry->aux & (PAMT_2M_USED | PAMT_2M_RSVD))) {
+    if (level != TDX_2M || !free_2m(m, p)) {
         pamt_unlock(m, p);
         return tdx_operand(TDX_PAGE_METADATA_INCORRECT, reg);
     }
@@ -143,7 +188,13 @@ uint64_t pamt_lock_any(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
     return walk(m, p, reg, pa, TDX_4K, mode);
 }
 
-/* The leaf entry of @pa with no lock; its level if @stop allows, else -1. */
+uint64_t pamt_lock_level(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+                         unsigned level)
+{
+    return walk(m, p, reg, pa, level, LOCK_SHARED);
+}
+
+/* The leaf entry of @pa with no lock; its level, or -1: there is none. */
 static int find_leaf(TdxMod *m, uint64_t pa, struct pamt_entry **e, uint64_t *entry_pa)
 {
     const Tdmr *t = tdmr_find(m, pa);
@@ -153,7 +204,7 @@ static int find_leaf(TdxMod *m, uint64_t pa, struct pamt_entry **e, uint64_t *en
         if (!*e) {
             break;
         }
-        if (level == TDX_4K || entry_type(*e) != PT_NDA) {
+        if (ends_at(m, *e, level, TDX_4K)) {
             return level;
         }
     }
@@ -205,21 +256,17 @@ void pamt_unlock(TdxMod *m, PamtPage *p)
     }
 }
 
-/* Count 4K pages of a 2M region in and out; true: none is left. */
-static bool count_used(TdxMod *m, const PamtPage *p, int change)
+/* Count 4K pages of a 2M region in and out in its entry; true: none is left. */
+static bool count_entry(TdxMod *m, const PamtPage *p, int change)
 {
     struct pamt_entry *e = p->upper[UPPER_2M];
     uint64_t old, used;
 
-    if (!e || !change) {
-        return false;
-    }
     old = __atomic_load_n(&e->aux, __ATOMIC_RELAXED);
     do {
         used = old & PAMT_2M_USED;
         if (change < 0 ? used == 0 : used >= 512) {
-            tdx_log(m, "PAMT entry of 0x%" PRIx64 " is corrupt: %u pages in use", p->pa,
-                    (unsigned)used);
+            ledger_corrupt(m, p->pa, "impossible number of pages in use");
             return false;
         }
         used += change;
@@ -229,33 +276,47 @@ static bool count_used(TdxMod *m, const PamtPage *p, int change)
     return used == 0;
 }
 
-bool pamt_unlock_as(TdxMod *m, PamtPage *p, enum pamt_type type, uint64_t owner)
+/* The 4K page @p came into use (@change 1) or out of it (-1); true: the last one. */
+static bool count_page(TdxCall *c, const PamtPage *p, int change)
 {
+    PamtRegion *r;
+    bool last;
+
+    if (!change || !p->upper[UPPER_2M]) {
+        return false;
+    }
+    last = count_entry(c->m, p, change);
+    if (!c->m->dynamic_pamt) {
+        return false;
+    }
+    r = pair_region(tdmr_find(c->m, p->pa), p->pa);
+    if (r) {
+        __atomic_fetch_add(&r->used, change, __ATOMIC_RELAXED);
+        ledger_page(c, r, p->pa, change > 0);
+    }
+    return last;
+}
+
+bool pamt_unlock_as(TdxCall *c, PamtPage *p, enum pamt_type type, uint64_t owner)
+{
+    TdxMod *m = c->m;
     enum pamt_type was = pamt_type(p);
-    uint64_t pfn = owner / TDX_PAGE_SIZE;
     bool last = false;
 
-    for (int i = 0; i < 5; i++) {
-        p->entry->owner[i] = pfn >> 8 * i;
-    }
+    pamt_set_bits_63_24(p->entry, owner / TDX_PAGE_SIZE);
     p->entry->aux = 0;
     __atomic_store_n(&p->entry->type, type, __ATOMIC_RELEASE);
     entry_written(m, p->entry_pa);
     if (p->level == TDX_4K) {
-        last = count_used(m, p, (type != PT_NDA) - (was != PT_NDA));
+        last = count_page(c, p, (type != PT_NDA) - (was != PT_NDA));
     }
     pamt_unlock(m, p);
-    return last && m->dynamic_pamt;
+    return last;
 }
 
 static uint64_t entry_owner(const struct pamt_entry *e)
 {
-    uint64_t pfn = 0;
-
-    for (int i = 0; i < 5; i++) {
-        pfn |= (uint64_t)e->owner[i] << 8 * i;
-    }
-    return pfn * TDX_PAGE_SIZE;
+    return pamt_bits_63_24(e) * TDX_PAGE_SIZE;
 }
 
 uint64_t pamt_owner(const PamtPage *p)
@@ -304,8 +365,23 @@ bool pamt_bepoch_set(TdxMod *m, uint64_t pa, unsigned level, uint64_t epoch)
     return e != NULL;
 }
 
-uint64_t pamt_split(TdxMod *m, PamtPage *p)
+/* Where the 4K entry of @pa is, or will be once @pair belongs to its region. */
+static struct pamt_entry *entry_4k(TdxMod *m, const Tdmr *t, uint64_t pa,
+                                   const uint64_t pair[2], uint64_t *entry_pa)
 {
+    unsigned index = pa / TDX_PAGE_SIZE % 512;
+
+    if (!m->dynamic_pamt) {
+        return pamt_entry_at(m, t, pa, TDX_4K, entry_pa);
+    }
+    *entry_pa = pair[index / PAMT_ENTRIES_PER_PAGE] +
+                index % PAMT_ENTRIES_PER_PAGE * sizeof(struct pamt_entry);
+    return tdx_map(m, *entry_pa, sizeof(struct pamt_entry));
+}
+
+uint64_t pamt_split(TdxCall *c, PamtPage *p, const uint64_t pair[2])
+{
+    TdxMod *m = c->m;
     const Tdmr *t = tdmr_find(m, p->pa);
     uint64_t entry_pa;
 
@@ -313,17 +389,21 @@ uint64_t pamt_split(TdxMod *m, PamtPage *p)
         return TDX_PAGE_METADATA_INCORRECT;
     }
     for (uint64_t pa = p->pa; pa < p->pa + TDX_LEVEL_SIZE(TDX_2M); pa += TDX_PAGE_SIZE) {
-        struct pamt_entry *e = find_entry(m, t, pa, TDX_4K, &entry_pa);
+        struct pamt_entry *e = entry_4k(m, t, pa, pair, &entry_pa);
 
         if (!e) {
             return TDX_PAGE_METADATA_INCORRECT;
         }
+        memset(e, 0, sizeof(*e));
         e->type = p->entry->type;
         memcpy(e->owner, p->entry->owner, sizeof(e->owner));
-        e->aux = 0;
         entry_written(m, entry_pa);
     }
-    memset(p->entry->owner, 0, sizeof(p->entry->owner));
+    if (m->dynamic_pamt) {
+        pair_attach(c, p, pair, 512);
+        return TDX_SUCCESS;
+    }
+    pamt_set_bits_63_24(p->entry, 0);
     p->entry->aux = 512;
     __atomic_store_n(&p->entry->type, PT_NDA, __ATOMIC_RELEASE);
     entry_written(m, p->entry_pa);
@@ -331,12 +411,16 @@ uint64_t pamt_split(TdxMod *m, PamtPage *p)
 }
 
 /* All 512 pages below @p, which is locked exclusively, are PT_REG of @owner. */
-static bool mergeable(TdxMod *m, const Tdmr *t, const PamtPage *p, uint64_t owner)
+static bool mergeable(TdxCall *c, const Tdmr *t, const PamtPage *p, uint64_t owner)
 {
     uint64_t entry_pa;
 
+    if (p->level != TDX_2M || (c->m->dynamic_pamt ? !pair_sound(c, p)
+                                                  : pamt_type(p) != PT_NDA)) {
+        return false;
+    }
     for (uint64_t pa = p->pa; pa < p->pa + TDX_LEVEL_SIZE(TDX_2M); pa += TDX_PAGE_SIZE) {
-        struct pamt_entry *e = find_entry(m, t, pa, TDX_4K, &entry_pa);
+        struct pamt_entry *e = find_entry(c->m, t, pa, TDX_4K, &entry_pa);
 
         if (!e || entry_type(e) != PT_REG || entry_owner(e) != owner) {
             return false;
@@ -345,8 +429,10 @@ static bool mergeable(TdxMod *m, const Tdmr *t, const PamtPage *p, uint64_t owne
     return true;
 }
 
-uint64_t pamt_merge(TdxMod *m, unsigned reg, uint64_t pa, uint64_t owner)
+uint64_t pamt_merge(TdxCall *c, unsigned reg, uint64_t pa, uint64_t owner,
+                    uint64_t pair[2])
 {
+    TdxMod *m = c->m;
     PamtPage p;
     uint64_t entry_pa, st;
     const Tdmr *t;
@@ -356,7 +442,7 @@ uint64_t pamt_merge(TdxMod *m, unsigned reg, uint64_t pa, uint64_t owner)
         return st;
     }
     t = tdmr_find(m, pa);
-    if (p.level != TDX_2M || pamt_type(&p) != PT_NDA || !mergeable(m, t, &p, owner)) {
+    if (!mergeable(c, t, &p, owner)) {
         pamt_unlock(m, &p);
         return tdx_operand(TDX_PAGE_METADATA_INCORRECT, reg);
     }
@@ -368,7 +454,10 @@ uint64_t pamt_merge(TdxMod *m, unsigned reg, uint64_t pa, uint64_t owner)
             entry_written(m, entry_pa);
         }
     }
-    pamt_unlock_as(m, &p, PT_REG, owner);
+    if (m->dynamic_pamt) {
+        pair_detach(c, &p, PT_REG, pair);
+    }
+    pamt_unlock_as(c, &p, PT_REG, owner);
     return TDX_SUCCESS;
 }
 

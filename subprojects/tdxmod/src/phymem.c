@@ -7,7 +7,6 @@
 
 #define PAGE_OUTPUTS    (TDX_REG(TDX_RCX) | TDX_REG(TDX_RDX) | TDX_REG(TDX_R8) | \
                          TDX_REG(TDX_R9) | TDX_REG(TDX_R10) | TDX_REG(TDX_R11))
-/* Removal hint of RECLAIM's R9, Dynamic PAMT only. */
 
 static void zero_page_outputs(TdxCall *c)
 {
@@ -87,7 +86,7 @@ static uint64_t tdh_phymem_page_reclaim(TdxCall *c)
     type = pamt_type(&p);
     level = p.level;
     owner = type == PT_TDR ? 0 : pamt_owner(&p);
-    hint = pamt_unlock_as(m, &p, PT_NDA, 0);
+    hint = pamt_unlock_as(c, &p, PT_NDA, 0);
     if (td.tdr) {
         td_add_children(m, &td, -(int64_t)(TDX_LEVEL_SIZE(level) / TDX_PAGE_SIZE));
         td_unlock(c, &td);
@@ -99,31 +98,58 @@ static uint64_t tdh_phymem_page_reclaim(TdxCall *c)
     return TDX_SUCCESS;
 }
 
-/* RCX: HPA.  Out: RCX type, RDX owner, R8 size, R9 BEPOCH, R10 and R11 0. */
+#define RDMD_NON_LEAF   (1ull << 63)    /* in RCX: the entry leads to a page pair */
+
+static void describe_leaf(TdxCall *c, const PamtPage *p)
+{
+    enum pamt_type type = pamt_type(p);
+
+    c->gpr[TDX_RCX] = type;
+    c->gpr[TDX_R8] = p->level;
+    if (type != PT_NDA && type != PT_RSVD && type != PT_TDR) {
+        c->gpr[TDX_RDX] = pamt_owner(p);
+    }
+    if (type == PT_REG || type == PT_EPT) {
+        c->gpr[TDX_R9] = pamt_bepoch(p);
+    }
+}
+
+static void describe_pair(TdxCall *c, const PamtPage *p, const PamtRegion *r)
+{
+    c->gpr[TDX_RCX] = PT_PAMT | RDMD_NON_LEAF;
+    c->gpr[TDX_R8] = p->level;
+    c->gpr[TDX_R10] = r ? r->pair[0] : 0;
+    c->gpr[TDX_R11] = r ? r->pair[1] : 0;
+}
+
+/*
+ * RCX: HPA; with Dynamic PAMT, 2:0 the least level to look at.  Out: RCX type, RDX
+ * owner, R8 size, R9 BEPOCH; R10 and R11 the page pair of a 2 MiB region that has one.
+ */
 static uint64_t tdh_phymem_page_rdmd(TdxCall *c)
 {
-    uint64_t pa = c->gpr[TDX_RCX], st;
-    enum pamt_type type;
+    TdxMod *m = c->m;
+    unsigned level = m->dynamic_pamt ? c->gpr[TDX_RCX] & 7 : TDX_4K;
+    uint64_t pa = c->gpr[TDX_RCX] - level, st;
     PamtPage p;
 
     zero_page_outputs(c);
-    if (!tdx_private_hpa_valid(c->m, pa, TDX_PAGE_SIZE)) {
+    if (level > TDX_1G || !tdx_private_hpa_valid(m, pa, TDX_LEVEL_SIZE(level))) {
         return tdx_operand(TDX_OPERAND_INVALID, TDX_RCX);
     }
-    st = pamt_lock_any(c->m, &p, TDX_RCX, pa, LOCK_SHARED);
+    st = pamt_lock_level(m, &p, TDX_RCX, pa, level);
     if (st) {
         return st;
     }
-    type = pamt_type(&p);
-    c->gpr[TDX_RCX] = type;
-    c->gpr[TDX_R8] = p.level;
-    if (type != PT_NDA && type != PT_RSVD && type != PT_TDR) {
-        c->gpr[TDX_RDX] = pamt_owner(&p);
+    if (m->dynamic_pamt && level == TDX_4K && pamt_type(&p) == PT_NDA &&
+        pair_bit(m, tdmr_find(m, pa), pa)) {
+        c->gpr[TDX_RCX] = PT_PAMT;      /* of a pair, or reserved */
+    } else if (pamt_type(&p) == PT_PAMT) {
+        describe_pair(c, &p, pair_region(tdmr_find(m, pa), pa));
+    } else {
+        describe_leaf(c, &p);
     }
-    if (type == PT_REG || type == PT_EPT) {
-        c->gpr[TDX_R9] = pamt_bepoch(&p);
-    }
-    pamt_unlock(c->m, &p);
+    pamt_unlock(m, &p);
     return TDX_SUCCESS;
 }
 

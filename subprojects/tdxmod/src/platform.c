@@ -64,6 +64,17 @@ bool tdx_random(TdxMod *m, void *buf, size_t len)
     return m->platform.random(m->platform.opaque, buf, len);
 }
 
+const TdxCallSite *tdx_call_site(TdxCall *c)
+{
+    const TdxPlatform *p = &c->m->platform;
+
+    if (!c->site_known && p->call_site) {
+        p->call_site(p->opaque, &c->site);
+    }
+    c->site_known = true;
+    return &c->site;
+}
+
 static void G_GNUC_PRINTF(3, 0)
 log_text(TdxMod *m, bool unimplemented, const char *fmt, va_list ap)
 {

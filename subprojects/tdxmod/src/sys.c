@@ -117,17 +117,21 @@ static uint64_t check_config(TdxCall *c, uint64_t *list_pa)
         !tdx_hkid_private(m, r8 & TDX_SYS_CONFIG_HKID)) {
         return tdx_operand(TDX_OPERAND_INVALID, TDX_R8);
     }
-    if (r8 & TDX_SYS_CONFIG_DYNAMIC_PAMT) {
-        /* Not offered: TDX_FEATURES0 bit 36 is clear. */
+    if ((r8 & TDX_SYS_CONFIG_DYNAMIC_PAMT) &&
+        (!m->config.dynamic_pamt || m->hkid_shift > TDX_DYNAMIC_PAMT_MAX_PA)) {
         return tdx_operand(TDX_OPERAND_INVALID, TDX_R8);
     }
     return TDX_SUCCESS;
 }
 
-/* RCX: PA of an array of PAs of TDMR_INFO; RDX: how many; R8: global KeyID. */
+/*
+ * RCX: PA of an array of PAs of TDMR_INFO; RDX: how many; R8: global KeyID, bit 16
+ * Dynamic PAMT.
+ */
 static uint64_t tdh_sys_config(TdxCall *c)
 {
     TdxMod *m = c->m;
+    bool dynamic = c->gpr[TDX_R8] & TDX_SYS_CONFIG_DYNAMIC_PAMT;
     uint64_t st, list_pa;
 
     if (!tdx_trylock(&m->sys_lock, LOCK_EXCLUSIVE)) {
@@ -135,9 +139,10 @@ static uint64_t tdh_sys_config(TdxCall *c)
     }
     st = check_config(c, &list_pa);
     if (!st) {
-        st = tdmr_config(m, list_pa, c->gpr[TDX_RDX]);
+        st = tdmr_config(m, list_pa, c->gpr[TDX_RDX], dynamic);
     }
     if (!st) {
+        m->dynamic_pamt = dynamic;
         m->global_hkid = c->gpr[TDX_R8] & TDX_SYS_CONFIG_HKID;
         m->kot[m->global_hkid].state = KOT_RESERVED;
         set_state(m, SYS_CONFIG_DONE);

@@ -16,6 +16,7 @@ typedef struct Range {
 /* A list under check: the result, and every PAMT array seen so far. */
 typedef struct Check {
     TdxMod *m;
+    bool dynamic_pamt;
     Tdmr tdmr[TDX_MAX_TDMRS];
     Range pamt[TDX_MAX_TDMRS][3];
     Range cmr[TDXMOD_MAX_CMRS];
@@ -140,17 +141,27 @@ static uint64_t check_reserved(Check *k, unsigned i, const struct tdmr_info *inf
     return TDX_SUCCESS;
 }
 
+/* Bytes of the array of @level; with Dynamic PAMT the 4K one is a bitmap. */
+static uint64_t pamt_needed(const Check *k, unsigned i, unsigned level)
+{
+    uint64_t entries = k->tdmr[i].size >> TDX_LEVEL_SHIFT(level);
+
+    return k->dynamic_pamt && level == TDX_4K ? entries / 8
+                                              : entries * TDX_PAMT_ENTRY_SIZE;
+}
+
 static uint64_t check_pamt(Check *k, unsigned i, unsigned level, uint64_t base,
                            uint64_t size)
 {
     const TdxMod *m = k->m;
-    uint64_t needed = (k->tdmr[i].size >> TDX_LEVEL_SHIFT(level)) * TDX_PAMT_ENTRY_SIZE;
+    uint64_t needed = pamt_needed(k, i, level);
 
     if (base % TDX_PAGE_SIZE || size % TDX_PAGE_SIZE || base > m->hpa_mask ||
         size > m->hpa_mask + 1 - base || size < needed) {
         return fail(TDX_INVALID_PAMT, i, level, 0);
     }
     k->tdmr[i].pamt[level] = base;
+    k->tdmr[i].pamt_bytes += (needed + TDX_PAGE_SIZE - 1) & ~(TDX_PAGE_SIZE - 1);
     k->pamt[i][level] = (Range){ base, base + size };
     return TDX_SUCCESS;
 }
@@ -239,12 +250,13 @@ static uint64_t check_tdmr(Check *k, unsigned i, uint64_t info_pa)
     return st;
 }
 
-uint64_t tdmr_config(TdxMod *m, uint64_t list_pa, unsigned n)
+uint64_t tdmr_config(TdxMod *m, uint64_t list_pa, unsigned n, bool dynamic_pamt)
 {
     g_autofree Check *k = g_new0(Check, 1);
     uint64_t info_pa[TDX_MAX_TDMRS];
 
     k->m = m;
+    k->dynamic_pamt = dynamic_pamt;
     merge_cmrs(k);
     if (!tdx_read(m, list_pa, info_pa, n * sizeof(info_pa[0]))) {
         return tdx_operand(TDX_OPERAND_INVALID, TDX_RCX);
@@ -256,8 +268,12 @@ uint64_t tdmr_config(TdxMod *m, uint64_t list_pa, unsigned n)
             return st;
         }
     }
+    if (dynamic_pamt && !ledger_start(m, k->tdmr, n)) {
+        tdx_log(m, "no memory of the emulator's for the regions of the TDMRs");
+        return TDX_SYS_BUSY;
+    }
     memcpy(m->tdmr, k->tdmr, sizeof(m->tdmr));
-    m->num_tdmrs = n;
+    __atomic_store_n(&m->num_tdmrs, n, __ATOMIC_RELEASE);
     return TDX_SUCCESS;
 }
 
@@ -309,6 +325,15 @@ static struct pamt_entry *fresh_entries(TdxMod *m, uint64_t entry_pa, unsigned c
     return e;
 }
 
+/* The 2M entry of one region and its part of the bitmap. */
+static bool init_2m_dynamic(TdxMod *m, const Tdmr *t, uint64_t start)
+{
+    uint64_t index = (start - t->base) / TDX_LEVEL_SIZE(TDX_2M);
+
+    return fresh_entries(m, t->pamt[TDX_2M] + index * sizeof(struct pamt_entry), 1) &&
+           pair_bits_init(m, t, start);
+}
+
 /* The 2M entry and the 512 4K entries (two PAMT pages) of one region. */
 static bool init_2m(TdxMod *m, const Tdmr *t, uint64_t start)
 {
@@ -348,7 +373,7 @@ uint64_t tdmr_init_step(TdxMod *m, Tdmr *t)
                            sizeof(struct pamt_entry), 1) != NULL;
     }
     for (; ok && pa < end; pa += TDX_LEVEL_SIZE(TDX_2M)) {
-        ok = init_2m(m, t, pa);
+        ok = m->dynamic_pamt ? init_2m_dynamic(m, t, pa) : init_2m(m, t, pa);
     }
     if (!ok) {
         tdx_log(m, "PAMT of the TDMR at 0x%" PRIx64 " is not RAM", t->base);

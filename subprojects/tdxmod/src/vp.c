@@ -54,7 +54,7 @@ static uint64_t tdh_vp_create(TdxCall *c)
         vp->assoc_lpid = TDX_NO_LP;
         vp->x2apic_id = UINT32_MAX;
         tdx_written(c->m, page.pa, sizeof(*vp));
-        pamt_unlock_as(c->m, &page, PT_TDVPR, td.pa);
+        pamt_unlock_as(c, &page, PT_TDVPR, td.pa);
         td_add_children(c->m, &td, 1);
     }
     pamt_unlock(c->m, &page);
@@ -81,7 +81,7 @@ static uint64_t add_tdvps_page(TdxCall *c, Td *td, Vcpu *v)
         pamt_unlock(c->m, &page);
         return tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, TDX_RCX);
     }
-    pamt_unlock_as(c->m, &page, PT_TDCX, td->pa);
+    pamt_unlock_as(c, &page, PT_TDCX, td->pa);
     v->vp->tdcx_pa[v->vp->num_tdcx++] = pa;
     vcpu_written(c->m, v);
     td_add_children(c->m, td, 1);

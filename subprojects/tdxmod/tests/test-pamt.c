@@ -17,13 +17,16 @@ static Machine *ready(void)
     return mc;
 }
 
+/* A leaf that changes pages; which one does not matter to static PAMT. */
+#define CALLER(mod_)    (&(TdxCall){ .m = (mod_) })
+
 /* Take a free page, as leaves do. */
 static void assign(Machine *mc, uint64_t pa, enum pamt_type type)
 {
     PamtPage p;
 
     assert_status(pamt_lock(mc->mod, &p, TDX_R8, pa, PT_NDA, LOCK_EXCLUSIVE), 0);
-    pamt_unlock_as(mc->mod, &p, type, OWNER);
+    pamt_unlock_as(CALLER(mc->mod), &p, type, OWNER);
 }
 
 static void release(Machine *mc, uint64_t pa, enum pamt_type type)
@@ -31,7 +34,7 @@ static void release(Machine *mc, uint64_t pa, enum pamt_type type)
     PamtPage p;
 
     assert_status(pamt_lock(mc->mod, &p, TDX_R8, pa, type, LOCK_EXCLUSIVE), 0);
-    pamt_unlock_as(mc->mod, &p, PT_NDA, 0);
+    pamt_unlock_as(CALLER(mc->mod), &p, PT_NDA, 0);
 }
 
 static void test_operand(void)
@@ -135,7 +138,7 @@ static void test_2m(void)
     assert_status(pamt_lock_free(m, &p, TDX_R8, 56 * MIB, TDX_2M),
                   OPERAND(TDX_PAGE_METADATA_INCORRECT, R8));
     assert_status(pamt_lock_free(m, &p, TDX_R8, pa, TDX_2M), 0);
-    pamt_unlock_as(m, &p, PT_REG, OWNER);
+    pamt_unlock_as(CALLER(m), &p, PT_REG, OWNER);
     g_assert_cmpuint(tdxmod_pages_in_use(m), ==, 512);
     /* Its 4K pages cannot be had singly, nor twice as a whole. */
     assert_status(pamt_lock(m, &p, TDX_R8, pa + 4096, PT_NDA, LOCK_EXCLUSIVE),
@@ -152,20 +155,20 @@ static void test_2m(void)
     g_assert_false(pamt_bepoch_get(m, pa, TDX_4K, &epoch));
     /* To 512 pages and back. */
     assert_status(pamt_lock_any(m, &p, TDX_RCX, pa, LOCK_EXCLUSIVE), 0);
-    assert_status(pamt_split(m, &p), 0);
+    assert_status(pamt_split(CALLER(m), &p, NULL), 0);
     pamt_unlock(m, &p);
     machine_check(mc);
     g_assert_cmpuint(tdxmod_pages_in_use(m), ==, 512);
     assert_status(pamt_lock(m, &p, TDX_RCX, pa + 511 * 4096, PT_REG, LOCK_SHARED), 0);
     g_assert_cmphex(pamt_owner(&p), ==, OWNER);
     pamt_unlock(m, &p);
-    assert_status(pamt_merge(m, TDX_RCX, pa, OWNER + 4096),
+    assert_status(pamt_merge(CALLER(m), TDX_RCX, pa, OWNER + 4096, NULL),
                   OPERAND(TDX_PAGE_METADATA_INCORRECT, RCX));
-    assert_status(pamt_merge(m, TDX_RCX, pa, OWNER), 0);
+    assert_status(pamt_merge(CALLER(m), TDX_RCX, pa, OWNER, NULL), 0);
     machine_check(mc);
     assert_status(pamt_lock_any(m, &p, TDX_RCX, pa, LOCK_EXCLUSIVE), 0);
     g_assert_cmpuint(p.level, ==, TDX_2M);
-    pamt_unlock_as(m, &p, PT_NDA, 0);
+    pamt_unlock_as(CALLER(m), &p, PT_NDA, 0);
     g_assert_cmpuint(tdxmod_pages_in_use(m), ==, 0);
     machine_check(mc);
     machine_free(mc);
@@ -215,11 +218,11 @@ static void test_scribbled(void)
                4 * MIB + 65536 + 4096);
         for (int level = TDX_4K; level <= TDX_2M; level++) {
             if (!pamt_lock_free(m, &p, TDX_R8, pa & -TDX_LEVEL_SIZE(level), level)) {
-                pamt_unlock_as(m, &p, PT_REG, OWNER);
+                pamt_unlock_as(CALLER(m), &p, PT_REG, OWNER);
             }
         }
         if (!pamt_lock_any(m, &p, TDX_R8, pa, LOCK_EXCLUSIVE)) {
-            pamt_unlock_as(m, &p, PT_NDA, 0);
+            pamt_unlock_as(CALLER(m), &p, PT_NDA, 0);
         }
         g_assert_cmpuint(tdxmod_pages_in_use(m), <=, 2 * GIB / 4096);
     }
@@ -245,7 +248,7 @@ static void take_and_give(Race *r, unsigned i)
     if (pamt_lock(m, &p, TDX_R8, r->base + i * 4096, PT_NDA, LOCK_EXCLUSIVE)) {
         return;
     }
-    pamt_unlock_as(m, &p, PT_REG, OWNER);
+    pamt_unlock_as(CALLER(m), &p, PT_REG, OWNER);
     if (g_atomic_int_add(&r->owners[i], 1)) {
         g_atomic_int_inc(&r->broken);
     }
@@ -254,7 +257,7 @@ static void take_and_give(Race *r, unsigned i)
     while (pamt_lock(m, &p, TDX_R8, r->base + i * 4096, PT_REG, LOCK_EXCLUSIVE)) {
         g_thread_yield();
     }
-    pamt_unlock_as(m, &p, PT_NDA, 0);
+    pamt_unlock_as(CALLER(m), &p, PT_NDA, 0);
 }
 
 static gpointer racer(gpointer opaque)
