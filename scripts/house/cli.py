@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import List
 
-from . import bench, demo, initramfs, kernel, machine, packages, paths, qemu, suites
+from . import (bench, demo, initramfs, kernel, machine, packages, pamt, paths, qemu,
+               suites)
+from .symbols import Symbols
 from .ui import Failure, locked, say
 
 DESCRIPTION = '''\
@@ -54,7 +56,10 @@ def parser() -> argparse.ArgumentParser:
     p = command('setup', 'install packages, fetch sources, build emulator and kernel')
     p.add_argument('--update', action='store_true',
                    help='look for a newer QEMU 10.0.x even if one is in the cache')
-    command('demo', 'boot L1, initialise the TDX module and run trust domains')
+    p = command('demo', 'boot L1, initialise the TDX module and run trust domains')
+    p.add_argument('--dynamic-pamt', action='store_true',
+                   help='run them with and without Dynamic PAMT, on a kernel that has it, '
+                        'and compare what they cost')
     p = command('test', 'run all tests, or the suites named')
     p.add_argument('suites', nargs='*', metavar='SUITE',
                    help=f'{", ".join(suites.SUITES)}; or one test, as linux/td-one')
@@ -64,6 +69,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--timeout', type=float, metavar='SECONDS',
                    help=f'give up after so long, with status {machine.TIMED_OUT}')
     p.add_argument('--verbose', action='store_true', help='show L1\'s console afterwards')
+    p.add_argument('--check', choices=('pamt',),
+                   help='look at the module after CMD: "pamt" reports leaks and errors of '
+                        'Dynamic PAMT, makes the exit status 1 if there are any, and '
+                        'implies --module dynamic-pamt=on')
     p.add_argument('cmd', nargs=argparse.REMAINDER, metavar='-- CMD',
                    help='the command and its arguments')
     p = command('kernel', 'build a TDX host kernel; print the path of its bzImage')
@@ -137,10 +146,27 @@ def run(args: argparse.Namespace) -> int:
     if cmd and args.initrd:
         raise Failure('--initrd goes without CMD: only our own initramfs knows how to '
                       'run it')
+    if args.check and (args.no_tdx or not cmd):
+        raise Failure('--check looks at the TDX module after CMD: it goes with CMD and '
+                      'without --no-tdx')
     setup(with_kernel=not args.kernel)
+    if args.check:
+        return _run_checked(args, options, cmd)
     if cmd:
         return machine.run_command(options, cmd, args.timeout, args.verbose)
     return machine.run_shell(options)
+
+
+def _run_checked(args: argparse.Namespace, options: machine.Options,
+                 cmd: List[str]) -> int:
+    options.keep = True
+    if 'dynamic-pamt' not in options.module:
+        options.module = ','.join(filter(None, (options.module, 'dynamic-pamt=on')))
+    check = pamt.Check(Symbols.beside(options.kernel or kernel.default()))
+    status = machine.run_command(options, cmd, args.timeout, args.verbose, check)
+    for line in check.report():
+        say(line)
+    return status or (1 if check.wrong else 0)
 
 
 def build_kernel(args: argparse.Namespace) -> int:
@@ -177,7 +203,7 @@ def dispatch(argv: List[str]) -> int:
         return build_kernel(args)
     if args.command == 'demo':
         setup()
-        return demo.run()
+        return demo.run_dynamic_pamt() if args.dynamic_pamt else demo.run()
     if args.command == 'test':
         suites.validate(args.suites)
         setup()

@@ -44,7 +44,11 @@ L1_DIED = 125
 BAD_LINES = re.compile(
     r'WARNING: |\bBUG: |kernel BUG at|Oops: |Kernel panic|SEAMCALL .*fail|rcu: INFO|'
     r'TDH\.SYS\.DISABLE failed|'
-    r'general protection fault|soft lockup|unchecked MSR access')
+    r'general protection fault|soft lockup|unchecked MSR access|'
+    r'INFO: (task .* blocked|trying to register)')
+
+# States of a machine that Options.keep leaves to be looked at.
+DEAD = ('shutdown', 'guest-panicked', 'internal-error')
 
 # Which option of ours an emulator's complaint is about.
 OPTION_OF = (
@@ -68,6 +72,7 @@ class Options:
     trace: Optional[Path] = None
     tdx: bool = True
     reboot: bool = False        # L1 may reboot; otherwise that ends the emulator
+    keep: bool = False          # an L1 that dies stops, to be looked at from outside
     cpu: Optional[str] = None
     qemu_args: List[str] = field(default_factory=list)
     emulator: Optional[Path] = None
@@ -116,6 +121,8 @@ def arguments(o: Options, image: Path, initrd: Path) -> List[str]:
             '-display', 'none', '-vga', 'none']
     if not o.reboot:
         args.append('-no-reboot')
+    if o.keep:
+        args += ['-action', 'shutdown=pause']
     append = APPEND
     if o.tdx:
         module = f'{MODULE},id={MODULE_ID}'
@@ -197,6 +204,7 @@ class L1:
                  stdout: Optional[BinaryIO] = None, stderr: Optional[BinaryIO] = None,
                  on_ready: Optional[Callable[['L1'], None]] = None):
         self._on_ready = on_ready
+        self._keep = o.keep
         self._work = Path(tempfile.mkdtemp(prefix='tdxemu-'))
         self._threads: List[threading.Thread] = []
         self._control: List[str] = []
@@ -286,15 +294,21 @@ class L1:
              inspect: Optional[Callable[['L1'], None]] = None) -> int:
         """Wait for the command; its status, or TIMED_OUT or L1_DIED.
 
-        `inspect` is called when the command has ended and L1 is still running.
+        `inspect` is called when the command has ended and L1 is still running; with
+        Options.keep also when L1 has died or the time is over (`status` is None then).
         """
-        if not self.finished.wait(timeout):
-            return TIMED_OUT
         assert self.process
-        self._drain()
-        if inspect and self.status is not None:
+        ended = self._wait_for_end(timeout)
+        if ended:
+            self._drain()
+        if inspect and (self._keep or self.status is not None):
             inspect(self)
-        self._tell('bye')
+        if not ended:
+            return TIMED_OUT
+        if self._keep:
+            self._let_go()
+        if self.status is not None:
+            self._tell('bye')
         try:
             self.process.wait(20)          # L1 powers off
         except subprocess.TimeoutExpired:
@@ -303,6 +317,34 @@ class L1:
         for thread in self._threads:
             thread.join(10)
         return L1_DIED if self.status is None else self.status
+
+    def _wait_for_end(self, timeout: Optional[float]) -> bool:
+        """Until the command has ended or L1 has; false: the time is over."""
+        if not self._keep:
+            return self.finished.wait(timeout)
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self.finished.wait(0.5):
+            if self._stopped():
+                return True
+            if end is not None and time.monotonic() >= end:
+                return False
+        return True
+
+    def _stopped(self) -> bool:
+        """Has L1 died, or the emulator?"""
+        try:
+            return self.qmp.command('query-status')['status'] in DEAD
+        except Failure:
+            return True
+
+    def _let_go(self) -> None:
+        """End the emulator when L1 powers off, or now if it has died."""
+        try:
+            self.qmp.command('set-action', shutdown='poweroff')
+            if self.status is None:
+                self.qmp.command('quit')
+        except Failure:
+            pass                           # it has gone
 
     def _drain(self) -> None:
         """Wait until all output of the command has come; it goes when L1 powers off.
@@ -434,12 +476,12 @@ def _copy_in(source: BinaryIO, sock: socket.socket) -> None:
 
 # --- what ./tdxemu run does ---------------------------------------------------------
 
-def run_command(o: Options, command: List[str], timeout: Optional[float],
-                verbose: bool) -> int:
+def run_command(o: Options, command: List[str], timeout: Optional[float], verbose: bool,
+                inspect: Optional[Callable[[L1], None]] = None) -> int:
     """Run a command in L1 with our own standard streams; its exit status."""
     stdin = None if sys.stdin is None or os.isatty(0) else sys.stdin.buffer
     with L1(o, command, stdin, sys.stdout.buffer, sys.stderr.buffer) as l1:
-        status = l1.wait(timeout)
+        status = l1.wait(timeout, inspect)
         if verbose:
             for line in l1.dmesg():
                 say(line)

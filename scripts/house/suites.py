@@ -15,9 +15,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Sequence
+from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
-from . import machine, paths
+from . import kernel, machine, pamt, paths
+from .symbols import Symbols
 from .ui import Failure, duration, say
 
 
@@ -165,7 +166,7 @@ def linux(only: List[str]) -> Tally:
     for script in _chosen('tests/linux/scenarios/*.sh', only):
         wish = wishes(script)
         for words in wish.machines:
-            tally.add(Scenario(script, words, wish.timeout).run())
+            tally.add(Scenario(script, words, wish).run())
     return tally
 
 
@@ -173,7 +174,7 @@ def functional(only: List[str]) -> Tally:
     tally = Tally()
     for script in _chosen('tests/functional/*.py', only):
         tally.add(run_program(f'functional/{script.stem}', [sys.executable, script],
-                              600))
+                              wishes(script, 600).timeout))
     return tally
 
 
@@ -187,17 +188,25 @@ SUITES: Dict[str, Callable[[List[str]], Tally]] = {
 @dataclass
 class Wishes:
     """What a scenario says about itself in the comments at its head."""
-    timeout: float = 120
+    timeout: float
     machines: List[Dict[str, str]] = field(default_factory=list)
+    pamt: List[str] = field(default_factory=list)
 
 
-def wishes(script: Path) -> Wishes:
-    """Lines like `# machine: smp=4 mem=4G tdx=no` (one boot each) and `# timeout: 60`."""
-    wish = Wishes()
+def wishes(script: Path, timeout: float = 120) -> Wishes:
+    """Lines like `# machine: smp=4 mem=4G tdx=no` (one boot each) and `# timeout: 60`.
+
+    `kernel=dynamic-pamt` is the one with our patches and its own checks; with it and
+    `module=dynamic-pamt=on`, the figures of query-tdx-pamt that a line `# pamt:` lists
+    must have risen.
+    """
+    wish = Wishes(timeout)
     for line in script.read_text().splitlines():
-        match = re.match(r'#\s*(machine|timeout):\s*(.*\S)\s*$', line)
+        match = re.match(r'#\s*(machine|timeout|pamt):\s*(.*\S)\s*$', line)
         if match and match.group(1) == 'timeout':
             wish.timeout = float(match.group(2))
+        elif match and match.group(1) == 'pamt':
+            wish.pamt += match.group(2).split()
         elif match:
             wish.machines.append(dict(w.split('=', 1) for w in match.group(2).split()))
         elif line and not line.startswith('#'):
@@ -207,12 +216,26 @@ def wishes(script: Path) -> Wishes:
 
 
 def machine_options(words: Dict[str, str]) -> machine.Options:
-    unknown = set(words) - {'smp', 'mem', 'module', 'append', 'tdx'}
+    unknown = set(words) - {'smp', 'mem', 'kernel', 'module', 'append', 'tdx'}
     if unknown:
         raise Failure(f'a scenario asks for an unknown {", ".join(sorted(unknown))}')
     return machine.Options(smp=int(words.get('smp', '2')), mem=words.get('mem', '4G'),
+                           kernel=_kernel(words.get('kernel', '')),
                            module=words.get('module', ''), append=words.get('append', ''),
                            tdx=words.get('tdx', 'yes') == 'yes')
+
+
+def _kernel(name: str) -> Optional[Path]:
+    if name not in ('', 'dynamic-pamt'):
+        raise Failure(f'a scenario asks for an unknown kernel {name}')
+    return kernel.dynamic_pamt(debug=True) / 'bzImage' if name else None
+
+
+def _pamt_check(options: machine.Options, needs: List[str]) -> Optional[pamt.Check]:
+    """For a machine whose kernel and module both have Dynamic PAMT."""
+    if not options.kernel or 'dynamic-pamt=on' not in options.module.split(','):
+        return None
+    return pamt.Check(Symbols.beside(options.kernel), needs)
 
 
 class _Sink:
@@ -235,13 +258,15 @@ class Scenario:
 
     It prints "ok" and "not ok" lines, or nothing and tells by its exit status. Two
     tests more, always: L1's log has no WARN, BUG or failed SEAMCALL, and the module
-    owns as many pages afterwards as before.
+    owns as many pages afterwards as before. With Dynamic PAMT a third one: see pamt.
     """
 
-    def __init__(self, script: Path, words: Dict[str, str], timeout: float):
+    def __init__(self, script: Path, words: Dict[str, str], wish: Wishes):
         self.script = script
-        self.timeout = timeout
+        self.timeout = wish.timeout
         self.options = machine_options(words)
+        self.pamt = _pamt_check(self.options, wish.pamt)
+        self.options.keep = self.pamt is not None
         self.name = 'linux/' + '-'.join([script.stem] + [f'{k}_{v}' for k, v
                                                          in words.items()])
         self.pages: List[int] = []
@@ -254,21 +279,34 @@ class Scenario:
             except Failure as e:
                 self.tally.fail(str(e))
 
+    def _inspect(self, l1: machine.L1) -> None:
+        if l1.status is not None:
+            self._count_pages(l1)
+        if self.pamt:
+            self.pamt(l1)
+
     def run(self) -> Tally:
         log = paths.LOGS / f'test-{self.name.replace("/", "-")}.log'
         start = time.monotonic()
+        self.execute(log)
+        report(self.name, self.tally, time.monotonic() - start, log)
+        return self.tally
+
+    def execute(self, log: Path) -> None:
+        """Boot, run, judge; all that was said goes to `log`."""
+        log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, 'wb') as out:
             sink = _Sink(out)
             with machine.L1(self.options, ['sh', f'/tests/{self.script.name}'], None,
                             sink, sink, self._count_pages) as l1:
-                status = l1.wait(self.timeout, self._count_pages)
+                status = l1.wait(self.timeout, self._inspect)
                 l1.stop()
                 self._judge(l1, status, sink.data.decode(errors='replace'))
                 out.write(b'\n--- console of L1 ---\n')
                 out.write('\n'.join(l1.dmesg()).encode(errors='replace') + b'\n')
                 out.write(b'--- the emulator ---\n' + l1.errors.read_bytes())
-        report(self.name, self.tally, time.monotonic() - start, log)
-        return self.tally
+                if self.pamt:
+                    out.write('\n'.join(self.pamt.report()).encode() + b'\n')
 
     def _judge(self, l1: machine.L1, status: int, output: str) -> None:
         told = read_tap(output.splitlines(), needs_plan=False)
@@ -286,6 +324,10 @@ class Scenario:
             before, after = self.pages
             self._expect(before == after, f'the module owned {before} pages before and '
                          f'{after} after')
+        if self.pamt:
+            self.tally.passed += not self.pamt.wrong
+            for wrong in self.pamt.wrong:
+                self.tally.fail(wrong)
 
     def _expect(self, good: bool, otherwise: str) -> None:
         if good:
