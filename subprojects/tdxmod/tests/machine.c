@@ -5,8 +5,6 @@
 #include <sys/mman.h>
 #include "machine.h"
 #include "module.h"
-#include "pamt.h"
-#include "td.h"
 
 /* Places in the first bank */
 #define TDMR_LIST       (1 * MIB)               /* then the TDMR_INFOs */
@@ -16,17 +14,29 @@
 #define PAMT_4K         (56 * MIB)              /* 4 MiB */
 #define PAMT_2M         (60 * MIB)              /* 8 KiB */
 #define PAMT_1G         (60 * MIB + 64 * 1024)  /* 4 KiB */
+/* Places in the RAM of a flat machine: the PAMT, then pages for pairs */
+#define FLAT_PAMT       (512 * MIB)
+#define FLAT_PAIRS      (768 * MIB)
+
+/* The SEAMCALL that this thread makes: an instruction pointer of its own. */
+static __thread uint64_t call_rip;
+
+static bool is_ram(const Machine *mc, uint64_t pa, size_t len)
+{
+    return pa < mc->num_banks * mc->bank_stride &&
+           pa % mc->bank_stride + len <= mc->bank_size;
+}
 
 static void *platform_map(void *opaque, uint64_t pa, size_t len)
 {
     Machine *mc = opaque;
-    uint64_t in_bank = pa % GIB;
 
     g_assert_cmpuint(pa % 4096 + len, <=, 4096);
-    if (pa >= 2 * GIB || in_bank >= MACHINE_RAM_SIZE ||
-        in_bank + len > MACHINE_RAM_SIZE) {
+    if (!is_ram(mc, pa, len)) {
         return NULL;
     }
+    __atomic_add_fetch(&mc->maps, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&mc->mapped_bytes, len, __ATOMIC_RELAXED);
     return mc->ram + pa;
 }
 
@@ -34,7 +44,7 @@ static void platform_written(void *opaque, uint64_t pa, size_t len)
 {
     Machine *mc = opaque;
 
-    g_assert(mc->scribbled || platform_map(opaque, pa, len));
+    g_assert(mc->scribbled || is_ram(mc, pa, len));
 }
 
 static bool platform_random(void *opaque, void *buf, size_t len)
@@ -96,6 +106,16 @@ static uint64_t platform_tsc(void *opaque)
     return __atomic_add_fetch(&mc->tsc, 1000, __ATOMIC_SEQ_CST);
 }
 
+static void platform_call_site(void *opaque, TdxCallSite *site)
+{
+    (void)opaque;
+    *site = (TdxCallSite){
+        .rip = call_rip,
+        .rsp = MACHINE_RSP,
+        .caller = { call_rip + 1, call_rip + 2 },
+    };
+}
+
 static void platform_log(void *opaque, bool unimplemented, const char *text)
 {
     Machine *mc = opaque;
@@ -113,7 +133,31 @@ static void platform_log(void *opaque, bool unimplemented, const char *text)
 
 Machine *machine_new(unsigned lps, unsigned pkgs)
 {
+    return machine_new_as((MachineShape){ .lps = lps, .pkgs = pkgs });
+}
+
+/* Banks of RAM, and the allocators' places in them. */
+static void lay_out(Machine *mc, uint64_t flat_gib)
+{
+    mc->num_banks = flat_gib ? 1 : 2;
+    mc->bank_stride = flat_gib ? flat_gib * GIB : GIB;
+    mc->bank_size = flat_gib ? flat_gib * GIB : MACHINE_RAM_SIZE;
+    mc->config.num_cmrs = mc->num_banks;
+    for (unsigned i = 0; i < mc->num_banks; i++) {
+        mc->config.cmr[i] = (TdxCmr){ i * mc->bank_stride, mc->bank_size };
+    }
+    mc->next_page = PAGES;
+    mc->next_2m = PAGES_2M;
+    mc->next_pair = flat_gib ? FLAT_PAIRS : MACHINE_BANK1 + PAGES;
+    mc->ram = mmap(NULL, mc->num_banks * mc->bank_stride, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    g_assert(mc->ram != MAP_FAILED);
+}
+
+Machine *machine_new_as(MachineShape shape)
+{
     Machine *mc = g_new0(Machine, 1);
+    bool many_tds = shape.flat_gib;     /* more KeyIDs, of the same place */
     TdxPlatform platform = {
         .opaque = mc,
         .map = platform_map,
@@ -121,19 +165,17 @@ Machine *machine_new(unsigned lps, unsigned pkgs)
         .random = platform_random,
         .cpuid = platform_cpuid,
         .tsc = platform_tsc,
+        .call_site = platform_call_site,
         .log = platform_log,
     };
 
-    mc->ram = mmap(NULL, 2 * GIB, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    g_assert(mc->ram != MAP_FAILED);
     mc->config = (TdxModConfig) {
-        .num_lps = lps,
-        .num_pkgs = pkgs,
-        .max_pa = MACHINE_MAX_PA,
-        .keyid_bits = MACHINE_KEYID_BITS,
+        .num_lps = shape.lps,
+        .num_pkgs = shape.pkgs,
+        .max_pa = MACHINE_MAX_PA + 2 * many_tds,
+        .keyid_bits = MACHINE_KEYID_BITS + 2 * many_tds,
         .num_mktme_keyids = MACHINE_MKTME_KEYIDS,
-        .num_tdx_keyids = MACHINE_TDX_KEYIDS,
+        .num_tdx_keyids = many_tds ? MACHINE_FLAT_KEYIDS : MACHINE_TDX_KEYIDS,
         .major = 2,
         .minor = 5,
         .update = 7,
@@ -141,29 +183,28 @@ Machine *machine_new(unsigned lps, unsigned pkgs)
         .build_date = 0x20260102,
         .tsc_hz = MACHINE_TSC_HZ,
         .xcr0 = 0x207,
-        .num_cmrs = 2,
-        .cmr = { { 0, MACHINE_RAM_SIZE }, { MACHINE_BANK1, MACHINE_RAM_SIZE } },
+        .dynamic_pamt = shape.dynamic_pamt,
     };
-    for (unsigned i = 0; i < lps; i++) {
-        mc->config.lp_pkg[i] = i % pkgs;
+    for (unsigned i = 0; i < shape.lps; i++) {
+        mc->config.lp_pkg[i] = i % shape.pkgs;
     }
+    lay_out(mc, shape.flat_gib);
+    mc->dynamic = shape.dynamic_pamt;
     mc->mod = tdxmod_new(&platform, &mc->config);
     g_assert(mc->mod);
-    mc->next_page = PAGES;
-    mc->next_2m = PAGES_2M;
     return mc;
 }
 
 void machine_free(Machine *mc)
 {
     tdxmod_free(mc->mod);
-    munmap(mc->ram, 2 * GIB);
+    munmap(mc->ram, mc->num_banks * mc->bank_stride);
     g_free(mc);
 }
 
 void *machine_ptr(Machine *mc, uint64_t pa, size_t len)
 {
-    g_assert(pa < 2 * GIB && pa % GIB + len <= MACHINE_RAM_SIZE);
+    g_assert(is_ram(mc, pa, len));
     return mc->ram + pa;
 }
 
@@ -173,7 +214,29 @@ uint64_t machine_page(Machine *mc)
 
     g_assert_cmpuint(pa, <, PAGES_END);
     mc->next_page += 4096;
+    if (mc->auto_back) {
+        machine_back(mc, pa);
+    }
     return pa;
+}
+
+uint64_t machine_pair_page(Machine *mc)
+{
+    uint64_t pa = mc->next_pair;
+
+    mc->next_pair += 4096;
+    g_assert(is_ram(mc, pa, 4096));
+    return pa;
+}
+
+void machine_back(Machine *mc, uint64_t pa)
+{
+    if (!machine_entry_2m(mc, pa).backed) {
+        uint64_t p0 = machine_pair_page(mc), p1 = machine_pair_page(mc);
+
+        assert_status(CALL(mc, 0, TDH_PHYMEM_PAMT_ADD, .rcx = (pa & -2 * MIB) | TDX_2M,
+                           .rdx = p0, .r8 = p1), TDX_SUCCESS);
+    }
 }
 
 uint64_t machine_2m(Machine *mc)
@@ -198,6 +261,7 @@ uint64_t seamcall_gpr(Machine *mc, unsigned lp, uint64_t gpr[16])
     TdxAction action;
 
     memcpy(before, gpr, sizeof(before));
+    call_rip = MACHINE_RIP + 16 * __atomic_add_fetch(&mc->calls, 1, __ATOMIC_RELAXED);
     action = tdxmod_seamcall(mc->mod, lp, gpr, &enter);
     if (leaf != TDH_VP_ENTER) {
         g_assert_cmpint(action, ==, TDX_RETURN_TO_HOST);
@@ -214,6 +278,11 @@ uint64_t seamcall_gpr(Machine *mc, unsigned lp, uint64_t gpr[16])
         machine_check(mc);
     }
     return gpr[TDX_RAX];
+}
+
+uint64_t machine_rip(void)
+{
+    return call_rip;
 }
 
 uint64_t seamcall(Machine *mc, unsigned lp, uint64_t rax, Regs in)
@@ -271,31 +340,45 @@ struct tdmr_info *machine_tdmr(Machine *mc, unsigned i)
     return machine_ptr(mc, TDMR_LIST + 512 * (i + 1), 512);
 }
 
+struct tdmr_info machine_bank_tdmr(const Machine *mc, unsigned bank)
+{
+    uint64_t base = bank * mc->bank_stride;
+    uint64_t size = mc->bank_stride, pamt_4k = base + PAMT_4K, pamt_2m = base + PAMT_2M;
+    uint64_t pamt_1g = base + PAMT_1G, reserved = GIB - PAMT_4K;
+    uint64_t bitmap = size / 4096 / 8;
+
+    if (mc->num_banks == 1) {
+        pamt_4k = FLAT_PAMT;
+        pamt_2m = pamt_4k + bitmap;
+        pamt_1g = pamt_2m + MAX(size / (2 * MIB) * 16, 4096);
+        reserved = FLAT_PAIRS - FLAT_PAMT;
+    }
+    return (struct tdmr_info){
+        .base = base,
+        .size = size,
+        .pamt_1g_base = pamt_1g,
+        .pamt_1g_size = MAX(size / GIB * 16, 4096),
+        .pamt_2m_base = pamt_2m,
+        .pamt_2m_size = size / (2 * MIB) * 16,
+        .pamt_4k_base = pamt_4k,
+        .pamt_4k_size = mc->dynamic ? bitmap : size / 4096 * 16,
+        .reserved = { { 0, PAGES }, { pamt_4k - base, reserved } },
+    };
+}
+
 uint64_t machine_tdmr_list(Machine *mc)
 {
     uint64_t *list = machine_ptr(mc, TDMR_LIST, 512);
 
     memset(list, 0, 512);
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t base = i * GIB;
-
+    for (unsigned i = 0; i < mc->num_banks; i++) {
         list[i] = TDMR_LIST + 512 * (i + 1);
-        *machine_tdmr(mc, i) = (struct tdmr_info) {
-            .base = base,
-            .size = GIB,
-            .pamt_1g_base = base + PAMT_1G,
-            .pamt_1g_size = 4096,
-            .pamt_2m_base = base + PAMT_2M,
-            .pamt_2m_size = 8192,
-            .pamt_4k_base = base + PAMT_4K,
-            .pamt_4k_size = 4 * MIB,
-            .reserved = { { 0, PAGES }, { PAMT_4K, GIB - PAMT_4K } },
-        };
+        *machine_tdmr(mc, i) = machine_bank_tdmr(mc, i);
     }
     return TDMR_LIST;
 }
 
-/* 512 calls: the invariants are checked after the last. */
+/* Many calls: the invariants are checked after the last. */
 void machine_tdmr_init(Machine *mc)
 {
     bool no_check = mc->no_check;
@@ -303,15 +386,15 @@ void machine_tdmr_init(Machine *mc)
     if (!no_check) {
         mc->no_check = true;
     }
-    for (uint64_t base = 0; base < 2 * GIB; base += GIB) {
-        uint64_t gpr[16];
+    for (unsigned i = 0; i < mc->num_banks; i++) {
+        uint64_t gpr[16], base = i * mc->bank_stride;
 
         do {
             memset(gpr, 0, sizeof(gpr));
             gpr[TDX_RAX] = TDH_SYS_TDMR_INIT;
             gpr[TDX_RCX] = base;
             assert_status(seamcall_gpr(mc, 0, gpr), TDX_SUCCESS);
-        } while (gpr[TDX_RDX] < base + GIB);
+        } while (gpr[TDX_RDX] < base + mc->bank_stride);
     }
     if (!no_check) {
         mc->no_check = false;
@@ -320,9 +403,11 @@ void machine_tdmr_init(Machine *mc)
 
 void machine_ready(Machine *mc)
 {
+    uint64_t r8 = MACHINE_GLOBAL_HKID | (mc->dynamic ? TDX_SYS_CONFIG_DYNAMIC_PAMT : 0);
+
     machine_init(mc);
-    assert_status(CALL(mc, 0, TDH_SYS_CONFIG, .rcx = machine_tdmr_list(mc), .rdx = 2,
-                       .r8 = MACHINE_GLOBAL_HKID), TDX_SUCCESS);
+    assert_status(CALL(mc, 0, TDH_SYS_CONFIG, .rcx = machine_tdmr_list(mc),
+                       .rdx = mc->num_banks, .r8 = r8), TDX_SUCCESS);
     for (unsigned pkg = 0; pkg < mc->config.num_pkgs; pkg++) {
         assert_status(CALL(mc, pkg, TDH_SYS_KEY_CONFIG), TDX_SUCCESS);
     }
@@ -330,127 +415,4 @@ void machine_ready(Machine *mc)
     if (!mc->no_check) {
         machine_check(mc);
     }
-}
-
-/* --- invariants --- */
-
-
-typedef struct Audit {
-    Machine *mc;
-    GHashTable *owned;          /* TDR PA -> pages, both as pointers */
-    uint64_t in_use;
-} Audit;
-
-static uint64_t owner_pa(const struct pamt_entry *e)
-{
-    uint64_t pfn = 0;
-
-    for (int i = 0; i < 5; i++) {
-        pfn |= (uint64_t)e->owner[i] << 8 * i;
-    }
-    return pfn << 12;
-}
-
-static void add_owned(Audit *a, uint64_t tdr_pa, uint64_t pages)
-{
-    uint64_t sum = GPOINTER_TO_SIZE(g_hash_table_lookup(a->owned,
-                                                        GSIZE_TO_POINTER(tdr_pa)));
-
-    g_hash_table_insert(a->owned, GSIZE_TO_POINTER(tdr_pa),
-                        GSIZE_TO_POINTER(sum + pages));
-}
-
-/* Locks that running vCPUs hold on the page at @pa. */
-static unsigned running_locks(const Machine *mc, uint64_t pa)
-{
-    unsigned n = 0;
-
-    for (unsigned lp = 0; lp < mc->config.num_lps; lp++) {
-        const TdxRun *run = &mc->mod->lp[lp].run;
-
-        n += run->active && (run->tdr_pa == pa || run->tdvpr_pa == pa);
-    }
-    return n;
-}
-
-static void audit_2m(Audit *a, const Tdmr *t, uint64_t base)
-{
-    struct pamt_entry *e2m = machine_ptr(a->mc, t->pamt[TDX_2M] + (base - t->base) /
-                                         (2 * MIB) * sizeof(*e2m), sizeof(*e2m));
-    struct pamt_entry *e = machine_ptr(a->mc, t->pamt[TDX_4K] + (base - t->base) / 4096 *
-                                       sizeof(*e), 512 * sizeof(*e));
-    unsigned used = 0, reserved = 0;
-
-    g_assert_cmphex(e2m->lock, ==, 0);
-    for (unsigned i = 0; i < 512; i++) {
-        used += e[i].type != PT_NDA && e[i].type != PT_RSVD;
-        reserved += e[i].type == PT_RSVD;
-        g_assert_cmphex(e[i].lock, ==, running_locks(a->mc, base + i * 4096));
-        if (e[i].type != PT_NDA && e[i].type != PT_RSVD && e[i].type != PT_TDR) {
-            add_owned(a, owner_pa(&e[i]), 1);
-        }
-        if (e[i].type == PT_TDR) {
-            add_owned(a, base + i * 4096, 0);
-        }
-    }
-    if (e2m->type == PT_REG) {
-        g_assert_cmpuint(used, ==, 0);
-        add_owned(a, owner_pa(e2m), 512);
-        a->in_use += 512;
-    } else {
-        g_assert_cmpuint(e2m->type, ==, PT_NDA);
-        g_assert_cmpuint(e2m->aux & PAMT_2M_USED, ==, used);
-        g_assert_cmpuint((e2m->aux & PAMT_2M_RSVD) >> PAMT_2M_RSVD_SHIFT, ==, reserved);
-        a->in_use += used;
-    }
-}
-
-static void audit_td(gpointer key, gpointer value, gpointer opaque)
-{
-    Audit *a = opaque;
-    uint64_t pa = GPOINTER_TO_SIZE(key);
-    const struct tdr *tdr = machine_ptr(a->mc, pa, 4096);
-    const struct tdcs *tdcs;
-
-    g_assert_cmpuint(tdr->chldcnt, ==, GPOINTER_TO_SIZE(value));
-    if (tdr->num_tdcx && tdr->lifecycle != TD_TEARDOWN) {
-        tdcs = machine_ptr(a->mc, tdr->tdcx_pa[TDCS_CONTROL], 4096);
-        g_assert_cmphex(tdcs->op_state_lock, ==, running_locks(a->mc, pa));
-        g_assert_cmphex(tdcs->sept_lock, ==, 0);
-        g_assert_cmphex(tdcs->epoch_lock, ==, 0);
-        g_assert_cmphex(tdcs->rtmr_lock, ==, 0);
-        g_assert_cmphex(tdcs->vcpu_lock, ==, 0);
-        g_assert_cmphex(tdcs->ctls_lock, ==, 0);
-        g_assert_cmpuint(tdcs->refcount[0] + tdcs->refcount[1], ==,
-                         running_locks(a->mc, pa));
-    }
-}
-
-void machine_check(Machine *mc)
-{
-    TdxMod *m = mc->mod;
-    Audit a = { .mc = mc };
-
-    g_assert_cmphex(m->sys_lock, ==, 0);
-    g_assert_cmphex(m->inside_lock, ==, 0);
-    g_assert_cmphex(m->kot_lock, ==, 0);
-    a.owned = g_hash_table_new(NULL, NULL);
-    for (unsigned i = 0; i < m->num_tdmrs; i++) {
-        const Tdmr *t = &m->tdmr[i];
-
-        g_assert_cmphex(t->lock, ==, 0);
-        if (t->next == t->base + t->size) {
-            struct pamt_entry *e1g = machine_ptr(mc, t->pamt[TDX_1G], sizeof(*e1g));
-
-            g_assert_cmphex(e1g->lock, ==, 0);
-            for (uint64_t pa = t->base; pa < t->base + MACHINE_RAM_SIZE; pa += 2 * MIB) {
-                audit_2m(&a, t, pa);
-            }
-        }
-    }
-    if (!mc->no_tds) {
-        g_hash_table_foreach(a.owned, audit_td, &a);
-    }
-    g_hash_table_destroy(a.owned);
-    g_assert_cmpuint(tdxmod_pages_in_use(m), ==, a.in_use);
 }
