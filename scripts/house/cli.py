@@ -58,8 +58,8 @@ def parser() -> argparse.ArgumentParser:
                    help='look for a newer QEMU 10.0.x even if one is in the cache')
     p = command('demo', 'boot L1, initialise the TDX module and run trust domains')
     p.add_argument('--dynamic-pamt', action='store_true',
-                   help='run them with and without Dynamic PAMT, on a kernel that has it, '
-                        'and compare what they cost')
+                   help='run them with and without Dynamic PAMT, on a kernel with it, '
+                        'and compare what that costs')
     p = command('test', 'run all tests, or the suites named')
     p.add_argument('suites', nargs='*', metavar='SUITE',
                    help=f'{", ".join(suites.SUITES)}; or one test, as linux/td-one')
@@ -70,8 +70,8 @@ def parser() -> argparse.ArgumentParser:
                    help=f'give up after so long, with status {machine.TIMED_OUT}')
     p.add_argument('--verbose', action='store_true', help='show L1\'s console afterwards')
     p.add_argument('--check', choices=('pamt',),
-                   help='look at the module after CMD: "pamt" reports leaks and errors of '
-                        'Dynamic PAMT, makes the exit status 1 if there are any, and '
+                   help='look at the module after CMD: "pamt" reports leaks and errors '
+                        'of Dynamic PAMT, makes the exit status 1 if there are any, and '
                         'implies --module dynamic-pamt=on')
     p.add_argument('cmd', nargs=argparse.REMAINDER, metavar='-- CMD',
                    help='the command and its arguments')

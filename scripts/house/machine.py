@@ -408,7 +408,7 @@ class L1:
 
     def refusal(self) -> Optional[str]:
         """What the emulator said when it did not even start."""
-        if not self.process or self.process.returncode in (0, None):
+        if not self.process or self.process.poll() in (0, None):
             return None
         lines = [line for line in tail(self.errors, 50) if 'warning:' not in line]
         if not lines:

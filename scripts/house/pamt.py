@@ -19,6 +19,8 @@ SHOWN = 12              # sentences
 
 GIVES = ('TDH.PHYMEM.PAMT.ADD', 'TDH.MEM.PAGE.DEMOTE')
 TAKES = ('TDH.PHYMEM.PAMT.REMOVE', 'TDH.MEM.PAGE.PROMOTE')
+NO_PAIR = ('TDX_NO_PAMT_PAGE_PAIR', 'TDX_MISSING_PAMT_PAGE_PAIR')
+IN_USE = ('TDX_PAMT_PAGE_NOT_EMPTY', 'TDX_HPA_RANGE_NOT_FREE', 'TDX_PAGE_NOT_FREE')
 
 Info = Dict[str, Any]   # what query-tdx-pamt returns
 Region = Dict[str, Any]
@@ -89,8 +91,9 @@ def _number(call: Optional[Call]) -> int:
     return call['number'] if call else 0
 
 
-def _page(call: Call) -> str:
-    return f'page {call["page"]:#x}' if call.get('page') else 'a page'
+def _taken(assign: Optional[Call], words: Calls) -> str:
+    page = f'{assign["page"]:#x}' if assign and assign.get('page') else 'unknown'
+    return f'{page}, was taken by {words.full(assign)}'
 
 
 # --- judgement ----------------------------------------------------------------------
@@ -101,13 +104,16 @@ def _at_odds(failed: Call, other: Optional[Call], words: Calls) -> str:
         return ', though no call was about this region before'
     assert other
     told = words.full(other)
-    if other['leaf'] in TAKES:
+    code, leaf = failed['status'].split()[0], other['leaf']
+    if leaf in GIVES and code == 'TDX_HPA_RANGE_NOT_FREE':
+        return f' while the region has the pair that {told} gave'
+    if leaf in GIVES and code == 'TDX_PAGE_NOT_FREE':
+        return f' while a page that it names is in the pair that {told} gave'
+    if leaf in TAKES and code in NO_PAIR:
         return f' after {told} took the pair back'
-    if other['leaf'] in GIVES:
-        if failed['status'].startswith('TDX_HPA_RANGE_NOT_FREE'):
-            return f' while the region has the pair that {told} gave'
-        return f' while a page of it is in the pair that {told} gave'
-    return f' while {_page(other)} is in use since {told}'
+    if code in IN_USE and other.get('page'):
+        return f' while pages are in use: the last one, {_taken(other, words)}'
+    return f'; the last call about these pages before was {told}'
 
 
 def _failure(failure: Dict[str, Any], words: Calls) -> Finding:
@@ -124,10 +130,8 @@ def _left_behind(region: Region, words: Calls) -> Optional[Finding]:
     text = f'region {region["address"]:#x}: the pair that {words.full(add)} gave '
     if region['count']:
         kind += f' used {words.kind(assign)}'
-        text += (f'is still there and {region["count"]} pages are in use, the last one '
-                 f'since {words.full(assign)}')
-        if known(assign):
-            text += f' took {_page(assign)}'            # type: ignore[arg-type]
+        text += (f'is still there and {region["count"]} pages are in use: the last one, '
+                 f'{_taken(assign, words)}')
     elif _number(release) > _number(add):
         kind += f' freed {words.kind(release)}'
         text += f'was never taken back, though {words.full(release)} freed its last page'
@@ -142,8 +146,8 @@ def _region(region: Region, over: bool, words: Calls) -> List[Finding]:
         last = max((region.get('assign'), region.get('release')), key=_number)
         found.append(Finding('count', f'region {region["address"]:#x}: the module counts '
                              f'{region["count"]} pages in use, their entries say '
-                             f'{region["recount"]}, after {words.full(region.get("add"))} '
-                             f'and, last, {words.full(last)}'))
+                             f'{region["recount"]}: {words.full(region.get("add"))} gave '
+                             f'the pair, {words.full(last)} was the last to change it'))
     if over and region['backed']:
         found.append(_left_behind(region, words))       # type: ignore[arg-type]
     elif over and region['count']:
@@ -234,7 +238,8 @@ class Check:
         try:
             self.info = query(l1)
         except Failure as e:
-            self.wrong = [f'nothing is known of Dynamic PAMT: {e}']
+            if l1.refusal() is None:
+                self.wrong = [f'nothing is known of Dynamic PAMT: {e}']
             return
         over = l1.status is not None    # else TDs that ran have their pages still
         self.wrong = judge(self.info, self._names, over, self._needs if over else ())
