@@ -47,12 +47,13 @@ flat() {        # flat IMAGE LINKER-SCRIPT SOURCE...
     mv "$tmp/$image.bin" "$out/$image.bin"
 }
 
-host tdlaunch tdlaunch.c td_vm.c td_run.c td_measure.c sha384.c
+host tdlaunch tdlaunch.c td_vm.c td_run.c td_group.c td_stress.c td_measure.c sha384.c
+host memhog memhog.c
 host vmtest vmtest.c
 host sha384check sha384check.c sha384.c
 host kexecinto kexecinto.c
 flat payload payload.ld payload_entry.S payload.c payload_ve.c payload_mem.c \
-    payload_smp.c payload_attest.c guest_lib.c guest_trap.S
+    payload_smp.c payload_attest.c payload_load.c guest_lib.c guest_trap.S
 flat vmguest vmguest.ld vmguest_entry.S vmguest.c vmguest_cpu.c vmguest_mem.c \
     vmguest_irq.c guest_lib.c guest_trap.S
 [ "$(wc -c < "$out/payload.bin")" -eq 131072 ] || {

@@ -211,7 +211,7 @@ static void test_vmcalls(void)
     check_eq(cpu->ve_count[EXIT_WBINVD], 1, "WBINVD: #VE");
 }
 
-static void report_stats(unsigned vcpus)
+void report_stats(unsigned vcpus)
 {
     u64 ve = 0, irqs = 0;
 
@@ -281,6 +281,9 @@ void payload_main(unsigned index)
 
     percpu_init(index);
     idt_load();
+    if (TD_MODE_IS_LOAD(TD_CFG_MODE(cfg))) {
+        load_main(index, cfg);
+    }
     if (index) {
         ap_main(index);
     }

@@ -8,12 +8,12 @@ unsigned gpaw;
 #define PAGE_4K 0x1000ull
 #define PAGE_2M 0x200000ull
 
-static u64 shared_gpa(u64 gpa)
+u64 shared_gpa(u64 gpa)
 {
     return gpa | 1ull << (gpaw - 1);
 }
 
-static u64 accept_page(u64 gpa, unsigned level)
+u64 accept_page(u64 gpa, unsigned level)
 {
     struct td_regs r = { .rcx = gpa | level };
     u64 status = tdcall(TDG_MEM_PAGE_ACCEPT, &r);
@@ -43,7 +43,7 @@ u64 accept_range(u64 gpa, u64 size)
 }
 
 /* Ends at the first 8 bytes that differ. */
-static bool page_is(u64 va, u64 val)
+bool page_is(u64 va, u64 val)
 {
     volatile u64 *p = (volatile u64 *)va;
 
@@ -55,7 +55,7 @@ static bool page_is(u64 va, u64 val)
     return true;
 }
 
-static void page_fill(u64 va, u64 val)
+void page_fill(u64 va, u64 val)
 {
     volatile u64 *p = (volatile u64 *)va;
 
@@ -110,7 +110,7 @@ void test_accept(u64 size)
 }
 
 /* Retries what KVM did not finish because of a pending interrupt. */
-static u64 map_gpa(u64 gpa, u64 size)
+u64 map_gpa(u64 gpa, u64 size)
 {
     u64 end = gpa + size;
     struct vmcall_regs r;

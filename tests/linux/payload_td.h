@@ -17,6 +17,7 @@ enum {
 
 /* RAX of a TDCALL: status with operand id in the low 32 bits. */
 #define TDX_OPERAND_INVALID         0xc000010000000000
+#define TDX_OPERAND_BUSY            0x8000020000000000
 #define TDX_NO_VALID_VE_INFO        0xc000070400000000
 #define TDX_PAGE_ALREADY_ACCEPTED   0x00000b0a00000000
 #define TDX_PAGE_SIZE_MISMATCH      0xc0000b0b00000000
@@ -78,11 +79,17 @@ extern volatile u32 ap_release;
 /* payload_ve.c */
 u64 vmcall(u64 leaf, u64 r12, u64 r13, u64 r14, u64 r15, struct vmcall_regs *out);
 void port_out32(u16 port, u32 v);
+u32 port_in32(u16 port);
 void stat_out(enum td_stat what, u64 v);
 
 /* payload_mem.c */
 extern volatile u64 pages_accepted, pages_converted, pages_shared;
+u64 accept_page(u64 gpa, unsigned level);   /* level 0: 4K, 1: 2M; returns the status */
 u64 accept_range(u64 gpa, u64 size);    /* returns pages accepted; 2M first, then 4K */
+u64 map_gpa(u64 gpa, u64 size);         /* to shared or private, as the GPA says */
+u64 shared_gpa(u64 gpa);
+bool page_is(u64 va, u64 val);          /* all 512 words */
+void page_fill(u64 va, u64 val);
 void test_accept(u64 size);
 void test_map_gpa(void);
 void test_mmio(void);
@@ -96,4 +103,10 @@ void ap_main(unsigned index);
 
 /* payload_attest.c */
 void test_attest(void);
+
+/* payload_load.c: on every vCPU; never returns. */
+void load_main(unsigned index, u32 cfg) __attribute__((noreturn));
+
+/* payload.c */
+void report_stats(unsigned vcpus);
 #endif

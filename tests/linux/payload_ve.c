@@ -22,6 +22,14 @@ void port_out32(u16 port, u32 v)
     vmcall(EXIT_IO, 4, 1, port, v, NULL);
 }
 
+/* All ones if the host answers nothing. */
+u32 port_in32(u16 port)
+{
+    struct vmcall_regs r;
+
+    return vmcall(EXIT_IO, 4, 0, port, 0, &r) ? ~0u : (u32)r.r11;
+}
+
 void stat_out(enum td_stat what, u64 v)
 {
     port_out32(TD_PORT_STAT + 4 * what, (u32)v);

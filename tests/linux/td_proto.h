@@ -37,6 +37,10 @@
 #define TD_PORT_RING        0x51c       /* out 32: inject the SetupEventNotify vector */
 #define TD_PORT_ALIVE       0x520       /* out 32: a --hold payload has got this far */
 #define TD_PORT_NMI         0x524       /* out 32: inject an NMI into that vCPU */
+#define TD_PORT_ROUNDS      0x528       /* in 32: how often to repeat a load */
+#define TD_PORT_YIELD       0x52c       /* out 32: waiting for another vCPU */
+#define TD_PORT_TURN        0x530       /* out 32: returns when it is this TD's turn */
+#define TD_PORT_STEP        0x534       /* out 32: returns when this TD may end */
 #define TD_PORT_STAT        0x540       /* out 32: counter, at 4 * enum td_stat */
 
 #ifndef __ASSEMBLER__
@@ -66,6 +70,13 @@ enum td_stat {
 #define TD_MODE_FATAL       2   /* ReportFatalError at once */
 #define TD_MODE_TRIPLE      3   /* triple fault at once */
 #define TD_MODE_UNACCEPTED  4   /* uses a page without accepting it: KVM ends the TD */
+/* Loads: all vCPUs work at once on the memory from TD_ACCEPT_GPA on (payload_load.c). */
+#define TD_MODE_FILL        5   /* each accepts its part, page by page */
+#define TD_MODE_TURNS       6   /* the same, but each page waits for this TD's turn */
+#define TD_MODE_CONVERT     7   /* shared and private again, in pieces of several sizes */
+#define TD_MODE_STORM       8   /* neighbouring pages at once: accepted, then shared */
+#define TD_MODE_FLOOD       9   /* fill and convert, over and over until killed */
+#define TD_MODE_IS_LOAD(m)  ((m) >= TD_MODE_FILL)
 
 #define TD_FATAL_CODE       0x42
 /* RTMR[2] is extended with 48 bytes 0, 3, 6, ...; REPORTDATA is 64 bytes 255, 254, ... */

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -119,7 +120,9 @@ static void handle_io(struct td *td, struct kvm_run *run)
             memcpy(&v, data, run->io.size);
             port_out(td, run->io.port, run->io.size, v);
         } else {
-            v = run->io.port == TD_PORT_ECHO ? ~td->echo : ~0u;
+            v = run->io.port == TD_PORT_ECHO     ? ~td->echo
+                : run->io.port == TD_PORT_ROUNDS ? td->opt->rounds
+                                                 : ~0u;
             memcpy(data, &v, run->io.size);
         }
     }
@@ -195,9 +198,6 @@ static void handle_exit(struct td *td, struct td_vcpu *v)
     case KVM_EXIT_MMIO:
         handle_mmio(td, run);
         break;
-    case KVM_EXIT_HYPERCALL:
-        handle_hypercall(td, run);
-        break;
     case KVM_EXIT_TDX:
         handle_tdx(td, run);
         break;
@@ -231,17 +231,56 @@ static bool handle_memory_fault(struct td *td, struct kvm_run *run)
            td_convert(td, f->gpa, f->size, f->flags & KVM_MEMORY_EXIT_FLAG_PRIVATE);
 }
 
+/* Where a load waits. */
+static bool wait_port(struct td *td, struct kvm_run *run)
+{
+    switch (run->io.port) {
+    case TD_PORT_YIELD:
+        sched_yield();
+        return true;
+    case TD_PORT_TURN:
+        td_group_turn(td);
+        return true;
+    case TD_PORT_STEP:
+        td_check(td, td_group_step(td), "the other TDs have come so far");
+        return true;
+    default:
+        return false;
+    }
+}
+
+/*
+ * Exits that do not touch the devices: conversions of several vCPUs run at once, and a
+ * vCPU that waits does not hold the others up.
+ */
+static bool handle_alone(struct td *td, struct kvm_run *run, int err)
+{
+    if (err) {
+        return err == EFAULT && handle_memory_fault(td, run);
+    }
+    if (run->exit_reason == KVM_EXIT_HYPERCALL) {
+        handle_hypercall(td, run);
+        return true;
+    }
+    return run->exit_reason == KVM_EXIT_IO && wait_port(td, run);
+}
+
 static void run_once(struct td *td, struct td_vcpu *v)
 {
-    int err = ioctl(v->fd, KVM_RUN, 0) ? errno : 0;
+    int err = td_fail_run(td, v->fd) ? errno : 0;
 
-    if (err == EINTR || err == EAGAIN) {
+    atomic_fetch_or(&v->cpus, 1u << sched_getcpu());
+    if (err == ENOMEM && td->opt->fail_every) {
+        td->no_memory++;
+        return;
+    }
+    if (err == EINTR || err == EAGAIN || handle_alone(td, v->run, err)) {
         return;
     }
     pthread_mutex_lock(&td->lock);
     if (!err) {
         handle_exit(td, v);
-    } else if (err != EFAULT || !handle_memory_fault(td, v->run)) {
+    } else {
         if (td->opt->mode != TD_MODE_UNACCEPTED) {
             td_check(td, false, "vCPU %u: KVM_RUN: %s", v->index, strerror(err));
         }
@@ -278,9 +317,16 @@ static bool wait_for_end(struct td *td)
     return true;
 }
 
+void td_kick(struct td_vcpu *v)
+{
+    pthread_kill(v->thread, SIG_KICK);
+}
+
 void td_run(struct td *td)
 {
     struct sigaction sa = { .sa_handler = on_kick };
+    pthread_t migrate;
+    bool migrates;
 
     sigaction(SIG_KICK, &sa, NULL);
     for (unsigned i = 0; i < td->opt->vcpus; i++) {
@@ -292,11 +338,16 @@ void td_run(struct td *td)
             end_td(td, TD_END_ERROR);
         }
     }
+    migrates = td->opt->migrate_ms &&
+               !pthread_create(&migrate, NULL, td_migrate_thread, td);
     if (!wait_for_end(td)) {
         pthread_mutex_lock(&td->lock);
         td_check(td, false, "the TD ended within %u s", td->opt->timeout);
         end_td(td, TD_END_ERROR);
         pthread_mutex_unlock(&td->lock);
+    }
+    if (migrates) {
+        pthread_join(migrate, NULL);
     }
     for (unsigned i = 0; i < td->opt->vcpus; i++) {
         struct td_vcpu *v = &td->vcpu[i];
@@ -304,7 +355,7 @@ void td_run(struct td *td)
         /* immediate_exit closes the window between the test of td->end and KVM_RUN. */
         if (v->started) {
             v->run->immediate_exit = 1;
-            pthread_kill(v->thread, SIG_KICK);
+            td_kick(v);
             pthread_join(v->thread, NULL);
         }
     }

@@ -22,6 +22,10 @@
 
 static bool fail(struct td *td, const char *what, uint64_t hw_error)
 {
+    if (td->injected && errno == ENOMEM) {
+        td_check(td, true, "%s: no memory, as a page allocation failed", what);
+        return false;
+    }
     if (hw_error) {
         td_check(td, false, "%s: %s, SEAMCALL status %#llx", what, strerror(errno),
                  (unsigned long long)hw_error);
@@ -39,7 +43,7 @@ static bool tdx_op(struct td *td, int fd, unsigned id, unsigned flags, uint64_t 
 
     /* EAGAIN and EBUSY: another TD held a lock of the module. */
     for (int tries = 0; tries < 1000; tries++) {
-        if (!ioctl(fd, KVM_MEMORY_ENCRYPT_OP, &cmd)) {
+        if (!td_fail_ioctl(td, fd, KVM_MEMORY_ENCRYPT_OP, &cmd)) {
             return true;
         }
         if (errno != EAGAIN && errno != EBUSY && errno != EINTR) {
@@ -355,7 +359,8 @@ bool td_create(struct td *td)
     struct tdx_uapi_cpuid *cpuid = calloc(1, sizeof(*cpuid));
     struct tdx_uapi_caps *caps = calloc(1, sizeof(*caps));
     struct tdx_uapi_init_vm *init = calloc(1, sizeof(*init));
-    bool ok = cpuid && caps && init && create_vm(td) && init_vm(td, caps, init, cpuid) &&
+    bool ok = cpuid && caps && init && create_vm(td) && td_scatter(td) &&
+              init_vm(td, caps, init, cpuid) &&
               add_memory(td, TD_SLOT_RAM, 0, td->opt->mem_mb * 0x100000ULL) &&
               add_memory(td, TD_SLOT_IMAGE, TD_IMAGE_GPA, TD_IMAGE_SIZE);
 
@@ -391,6 +396,9 @@ void td_destroy(struct td *td)
         if (td->mem[i].host) {
             munmap(td->mem[i].host, td->mem[i].size);
         }
+    }
+    if (td->scatter > 0) {
+        close(td->scatter);
     }
     if (td->vm > 0) {
         close(td->vm);

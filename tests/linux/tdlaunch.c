@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,14 +28,36 @@ static const char usage[] =
     "  --accept MB      memory to accept besides the first 2 MiB, default 2\n"
     "  --tds N          that many TDs at once, each in its own process\n"
     "  --cycles N       create, run and destroy N times in a row\n"
-    "  --mode MODE      test, hold (until killed), fatal, triple, unaccepted\n"
+    "  --mode MODE      test, hold (until killed), fatal, triple, unaccepted, or a load\n"
+    "                   of all vCPUs at once: fill, turns, convert, storm, flood\n"
+    "  --rounds N       of convert and storm, default 1\n"
+    "  --order up|down  TDs of --tds end one after the other, the first or last first\n"
+    "  --migrate MS     vCPUs go to the next CPU every so many ms\n"
+    "  --fail-create N  the Nth page allocation in KVM's TDX ioctls fails\n"
+    "  --fail-every N   the Nth page allocation in each KVM_RUN fails\n"
+    "  --scatter MB     leave --scatter-pages N (default 1) of each of that many 2 MiB\n"
+    "                   blocks to the TD first; best on one CPU\n"
     "  --hold           the same as --mode hold\n"
     "  --timeout S      a TD that runs longer has failed, default 120\n"
     "  --quiet          only failures and the summary of each TD\n"
     "  --json           a line of JSON for each TD\n";
 
-/* By TD_MODE_*. */
-static const char *const modes[] = { "test", "hold", "fatal", "triple", "unaccepted" };
+static const struct {
+    const char *name;
+    enum td_end end;
+} modes[] = {
+    [TD_MODE_TEST] = { "test", TD_END_EXIT },
+    [TD_MODE_HOLD] = { "hold", TD_END_EXIT },
+    [TD_MODE_FATAL] = { "fatal", TD_END_FATAL },
+    [TD_MODE_TRIPLE] = { "triple", TD_END_SHUTDOWN },
+    [TD_MODE_UNACCEPTED] = { "unaccepted", TD_END_ERROR },
+    [TD_MODE_FILL] = { "fill", TD_END_EXIT },
+    [TD_MODE_TURNS] = { "turns", TD_END_EXIT },
+    [TD_MODE_CONVERT] = { "convert", TD_END_EXIT },
+    [TD_MODE_STORM] = { "storm", TD_END_EXIT },
+    [TD_MODE_FLOOD] = { "flood", TD_END_EXIT },
+};
+#define MODES (sizeof(modes) / sizeof(modes[0]))
 
 static void print_line(struct td *td, const char *head, const char *fmt, va_list ap)
 {
@@ -49,6 +72,7 @@ bool td_check(struct td *td, bool ok, const char *fmt, ...)
 {
     va_list ap;
 
+    pthread_mutex_lock(&td->lock);
     td->checks++;
     td->failed += !ok;
     if (!ok || !td->opt->quiet) {
@@ -56,6 +80,7 @@ bool td_check(struct td *td, bool ok, const char *fmt, ...)
         print_line(td, ok ? "ok - " : "not ok - ", fmt, ap);
         va_end(ap);
     }
+    pthread_mutex_unlock(&td->lock);
     return ok;
 }
 
@@ -63,7 +88,8 @@ void td_say(struct td *td, const char *fmt, ...)
 {
     va_list ap;
 
-    if (!td->opt->quiet || td->opt->mode == TD_MODE_HOLD) {
+    if (!td->opt->quiet || td->opt->mode == TD_MODE_HOLD ||
+        td->opt->mode == TD_MODE_FLOOD) {
         va_start(ap, fmt);
         print_line(td, "", fmt, ap);
         va_end(ap);
@@ -106,6 +132,20 @@ static void check_pages(struct td *td)
              (long long)mapped, (long long)want);
 }
 
+static void check_stress(struct td *td)
+{
+    if (td->opt->fail_every) {
+        td_check(td, td->injected > 0,
+                 "it survives that %u page allocations failed; KVM_RUN told of %u",
+                 td->injected, td->no_memory);
+    }
+    for (unsigned i = 0; td->opt->migrate_ms && i < td->opt->vcpus; i++) {
+        unsigned cpus = (unsigned)__builtin_popcount(td->vcpu[i].cpus);
+
+        td_check(td, cpus > 1, "vCPU %u has run on %u CPUs", i, cpus);
+    }
+}
+
 static void check_end(struct td *td)
 {
     static const char *const ends[] = {
@@ -115,16 +155,10 @@ static void check_end(struct td *td)
         [TD_END_SHUTDOWN] = "shut down",
         [TD_END_ERROR] = "was stopped by an error",
     };
-    static const enum td_end wanted[] = {
-        [TD_MODE_TEST] = TD_END_EXIT,
-        [TD_MODE_HOLD] = TD_END_EXIT,
-        [TD_MODE_FATAL] = TD_END_FATAL,
-        [TD_MODE_TRIPLE] = TD_END_SHUTDOWN,
-        [TD_MODE_UNACCEPTED] = TD_END_ERROR,
-    };
+    bool load = TD_MODE_IS_LOAD(td->opt->mode);
     int end = atomic_load(&td->end);
 
-    td_check(td, end == (int)wanted[td->opt->mode], "the TD %s", ends[end]);
+    td_check(td, end == (int)modes[td->opt->mode].end, "the TD %s", ends[end]);
     if (end == TD_END_FATAL) {
         td_check(td, td->exit_code == TD_FATAL_CODE, "ReportFatalError: code %#x",
                  td->exit_code);
@@ -136,13 +170,17 @@ static void check_end(struct td *td)
     if (end != TD_END_EXIT) {
         return;
     }
-    td_check(td, td->memory_faults == 2, "%u implicit conversions", td->memory_faults);
+    td_check(td, td->memory_faults == (load ? 0 : 2), "%u implicit conversions",
+             td->memory_faults);
     td_check(td, td->exit_code == 0, "the payload counted %u failures", td->exit_code);
     td_check(td, td->stat[TD_STAT_VCPUS] == td->opt->vcpus, "%u of %u vCPUs came up",
              td->stat[TD_STAT_VCPUS], td->opt->vcpus);
     td_say(td, "#VE %u, interrupts %u", td->stat[TD_STAT_VE], td->stat[TD_STAT_IRQS]);
     check_pages(td);
-    td_check_report(td);
+    check_stress(td);
+    if (!load) {
+        td_check_report(td);
+    }
 }
 
 static void print_summary(struct td *td)
@@ -151,7 +189,7 @@ static void print_summary(struct td *td)
         printf("{\"td\": \"%s\", \"mode\": \"%s\", \"vcpus\": %u, \"added\": %llu, "
                "\"accepted\": %u, \"ve\": %u, \"interrupts\": %u, \"checks\": %u, "
                "\"failed\": %u}\n",
-               td->name, modes[td->opt->mode], td->opt->vcpus,
+               td->name, modes[td->opt->mode].name, td->opt->vcpus,
                (unsigned long long)td->pages_added, td->stat[TD_STAT_ACCEPTED],
                td->stat[TD_STAT_VE], td->stat[TD_STAT_IRQS], td->checks, td->failed);
     } else {
@@ -163,10 +201,11 @@ static void print_summary(struct td *td)
 }
 
 /* One life of a TD; returns whether all checks passed. */
-static bool live_once(const struct options *opt, uint8_t *image, unsigned td_index,
-                      unsigned cycle)
+static bool live_once(const struct options *opt, struct td_group *group, uint8_t *image,
+                      unsigned td_index, unsigned cycle)
 {
     struct td *td = calloc(1, sizeof(*td));
+    pthread_mutexattr_t recursive;
     bool ok;
 
     if (!td) {
@@ -174,7 +213,12 @@ static bool live_once(const struct options *opt, uint8_t *image, unsigned td_ind
     }
     td->opt = opt;
     td->image = image;
-    pthread_mutex_init(&td->lock, NULL);
+    td->index = td_index;
+    td->group = group;
+    td->fail_left = opt->fail_create;
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&td->lock, &recursive);
     if (opt->cycles > 1) {
         snprintf(td->name, sizeof(td->name), "td%u.%u", td_index, cycle);
     } else {
@@ -186,36 +230,39 @@ static bool live_once(const struct options *opt, uint8_t *image, unsigned td_ind
         check_end(td);
     }
     td_destroy(td);
+    td_group_leave(td);
     print_summary(td);
     ok = !td->failed;
     free(td);
     return ok;
 }
 
-static bool live(const struct options *opt, uint8_t *image, unsigned td_index)
+static bool live(const struct options *opt, struct td_group *group, uint8_t *image,
+                 unsigned td_index)
 {
     bool ok = true;
 
     for (unsigned cycle = 0; cycle < opt->cycles; cycle++) {
-        ok &= live_once(opt, image, td_index, cycle);
+        ok &= live_once(opt, group, image, td_index, cycle);
     }
     return ok;
 }
 
 static bool live_in_children(const struct options *opt, uint8_t *image)
 {
-    bool ok = true;
+    struct td_group *group = td_group_create(opt->tds);
+    bool ok = group;
     int status;
 
     fflush(stdout);
-    for (unsigned i = 0; i < opt->tds; i++) {
+    for (unsigned i = 0; group && i < opt->tds; i++) {
         pid_t pid = fork();
 
         if (pid < 0) {
             perror("tdlaunch: fork");
             ok = false;
         } else if (!pid) {
-            _exit(live(opt, image, i) ? 0 : 1);
+            _exit(live(opt, group, image, i) ? 0 : 1);
         }
     }
     while (wait(&status) > 0) {
@@ -239,66 +286,97 @@ static unsigned number(const char *option, const char *text, unsigned min, unsig
 
 static unsigned mode_number(const char *text)
 {
-    for (unsigned i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-        if (!strcmp(text, modes[i])) {
+    for (unsigned i = 0; i < MODES; i++) {
+        if (!strcmp(text, modes[i].name)) {
             return i;
         }
     }
-    fprintf(stderr, "tdlaunch: --mode is one of test, hold, fatal, triple, unaccepted\n");
+    fprintf(stderr, "tdlaunch: there is no --mode %s; see --help\n", text);
     exit(1);
+}
+
+static unsigned order_number(const char *text)
+{
+    if (!strcmp(text, "up") || !strcmp(text, "down")) {
+        return text[0] == 'u' ? ORDER_UP : ORDER_DOWN;
+    }
+    fprintf(stderr, "tdlaunch: --order is up or down, not '%s'\n", text);
+    exit(1);
+}
+
+/* Options that take a number. */
+static const struct {
+    const char *name;
+    size_t offset;              /* in struct options */
+    unsigned min, max;
+} numbers[] = {
+#define NUMBER(name, field, min, max) { name, offsetof(struct options, field), min, max }
+    NUMBER("vcpus", vcpus, 1, TD_MAX_VCPUS),
+    NUMBER("mem", mem_mb, 17, 3072),
+    NUMBER("accept", accept_mb, 0, 3000),
+    NUMBER("tds", tds, 1, 64),
+    NUMBER("cycles", cycles, 1, 1000000),
+    NUMBER("timeout", timeout, 1, 100000),
+    NUMBER("rounds", rounds, 1, 1000000),
+    NUMBER("migrate", migrate_ms, 1, 999),
+    NUMBER("fail-create", fail_create, 1, 1000000),
+    NUMBER("fail-every", fail_every, 1, 1000000),
+    NUMBER("scatter", scatter_mb, 2, 16384),
+    NUMBER("scatter-pages", scatter_pages, 1, 511),
+#undef NUMBER
+};
+#define NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
+
+static const struct option words[] = {
+    { "payload", 1, NULL, 'p' }, { "mode", 1, NULL, 'M' },  { "order", 1, NULL, 'o' },
+    { "hold", 0, NULL, 'H' },    { "quiet", 0, NULL, 'q' }, { "json", 0, NULL, 'j' },
+    { "help", 0, NULL, 'h' },    { NULL, 0, NULL, 0 },
+};
+#define WORDS (sizeof(words) / sizeof(words[0]))
+
+/* One of words[]. */
+static void parse_word(struct options *o, int c, char *arg)
+{
+    switch (c) {
+    case 'p':
+        o->payload = arg;
+        break;
+    case 'M':
+        o->mode = mode_number(arg);
+        break;
+    case 'o':
+        o->order = order_number(arg);
+        break;
+    case 'H':
+        o->mode = TD_MODE_HOLD;
+        break;
+    case 'q':
+        o->quiet = true;
+        break;
+    case 'j':
+        o->json = true;
+        break;
+    default:
+        fputs(usage, c == 'h' ? stdout : stderr);
+        exit(c != 'h');
+    }
 }
 
 static void parse(struct options *o, int argc, char **argv)
 {
-    static const struct option table[] = {
-        { "payload", 1, NULL, 'p' }, { "vcpus", 1, NULL, 'v' },
-        { "mem", 1, NULL, 'm' },     { "accept", 1, NULL, 'a' },
-        { "tds", 1, NULL, 't' },     { "cycles", 1, NULL, 'c' },
-        { "mode", 1, NULL, 'M' },    { "hold", 0, NULL, 'H' },
-        { "timeout", 1, NULL, 'T' }, { "quiet", 0, NULL, 'q' },
-        { "json", 0, NULL, 'j' },    { "help", 0, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
-    int i, c;
+    struct option table[NUMBERS + WORDS];
+    int n, c;
 
-    while ((c = getopt_long(argc, argv, "h", table, &i)) != -1) {
-        switch (c) {
-        case 'p':
-            o->payload = optarg;
-            break;
-        case 'v':
-            o->vcpus = number("vcpus", optarg, 1, TD_MAX_VCPUS);
-            break;
-        case 'm':
-            o->mem_mb = number("mem", optarg, 17, 3072);
-            break;
-        case 'a':
-            o->accept_mb = number("accept", optarg, 0, 3000);
-            break;
-        case 't':
-            o->tds = number("tds", optarg, 1, 64);
-            break;
-        case 'c':
-            o->cycles = number("cycles", optarg, 1, 1000000);
-            break;
-        case 'M':
-            o->mode = mode_number(optarg);
-            break;
-        case 'H':
-            o->mode = TD_MODE_HOLD;
-            break;
-        case 'T':
-            o->timeout = number("timeout", optarg, 1, 100000);
-            break;
-        case 'q':
-            o->quiet = true;
-            break;
-        case 'j':
-            o->json = true;
-            break;
-        default:
-            fputs(usage, c == 'h' ? stdout : stderr);
-            exit(c != 'h');
+    for (unsigned i = 0; i < NUMBERS; i++) {
+        table[i] = (struct option) { numbers[i].name, 1, NULL, 256 };
+    }
+    memcpy(&table[NUMBERS], words, sizeof(words));
+    while ((c = getopt_long(argc, argv, "h", table, &n)) != -1) {
+        if (c == 256) {
+            *(unsigned *)((char *)o + numbers[n].offset) =
+                number(numbers[n].name, optarg, numbers[n].min, numbers[n].max);
+        } else {
+            parse_word(o, c, optarg);
         }
     }
     if (optind < argc) {
@@ -308,6 +386,11 @@ static void parse(struct options *o, int argc, char **argv)
     if (o->mem_mb < TD_ACCEPT_GPA / 0x100000 + o->accept_mb) {
         fprintf(stderr, "tdlaunch: --accept %u needs --mem %u or more\n", o->accept_mb,
                 (unsigned)(TD_ACCEPT_GPA / 0x100000) + o->accept_mb);
+        exit(1);
+    }
+    if (TD_MODE_IS_LOAD(o->mode) && o->accept_mb > 1024 - TD_ACCEPT_GPA / 0x100000) {
+        fprintf(stderr, "tdlaunch: a load takes --accept up to %u\n",
+                1024 - (unsigned)(TD_ACCEPT_GPA / 0x100000));
         exit(1);
     }
 }
@@ -322,12 +405,14 @@ int main(int argc, char **argv)
         .tds = 1,
         .cycles = 1,
         .timeout = 120,
+        .rounds = 1,
+        .scatter_pages = 1,
     };
     uint8_t *image;
     bool ok;
 
     parse(&opt, argc, argv);
     image = load_payload(opt.payload);
-    ok = opt.tds == 1 ? live(&opt, image, 0) : live_in_children(&opt, image);
+    ok = opt.tds == 1 ? live(&opt, NULL, image, 0) : live_in_children(&opt, image);
     return ok ? 0 : 1;
 }

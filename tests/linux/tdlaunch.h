@@ -22,11 +22,22 @@ struct options {
     unsigned cycles;
     unsigned timeout;           /* seconds for one life of a TD */
     unsigned mode;              /* TD_MODE_* */
+    unsigned rounds;            /* of a load */
+    unsigned order;             /* enum end_order, with several TDs */
+    unsigned migrate_ms;        /* vCPU threads change CPU that often; 0: never */
+    unsigned fail_create;       /* page allocation of KVM's TDX ioctls that fails */
+    unsigned fail_every;        /* page allocations in one KVM_RUN until one fails */
+    unsigned scatter_mb;        /* see td_scatter() */
+    unsigned scatter_pages;
     bool quiet;
     bool json;
 };
 
+/* TDs of a group end one after the other, or as it comes. */
+enum end_order { ORDER_ANY, ORDER_UP, ORDER_DOWN };
+
 struct td;
+struct td_group;
 
 struct td_vcpu {
     struct td *td;
@@ -35,6 +46,7 @@ struct td_vcpu {
     struct kvm_run *run;
     pthread_t thread;
     bool started;
+    atomic_uint cpus;           /* of L1 where it ran: bit mask */
 };
 
 enum td_slot { TD_SLOT_RAM, TD_SLOT_IMAGE, TD_SLOTS };
@@ -53,7 +65,11 @@ enum td_end { TD_RUNNING, TD_END_EXIT, TD_END_FATAL, TD_END_SHUTDOWN, TD_END_ERR
 struct td {
     const struct options *opt;
     char name[24];
+    unsigned index;
+    struct td_group *group;     /* NULL: it is alone */
+    bool in_turn;
     int kvm, vm;
+    int scatter;                /* guest_memfd of td_scatter() */
     size_t run_size;
     struct td_memory mem[TD_SLOTS];
     struct td_vcpu vcpu[TD_MAX_VCPUS];
@@ -72,7 +88,10 @@ struct td {
     uint32_t echo;
     uint8_t mmio[4096];
     unsigned notify_vector;
-    unsigned memory_faults;     /* KVM_EXIT_MEMORY_FAULT: implicit conversions */
+    atomic_uint memory_faults;  /* KVM_EXIT_MEMORY_FAULT: implicit conversions */
+    unsigned fail_left;         /* of opt->fail_create */
+    atomic_uint injected;       /* page allocations that were made to fail */
+    atomic_uint no_memory;      /* times that KVM_RUN said ENOMEM */
     uint8_t exit_code;
     int error;                  /* errno of KVM_RUN with TD_END_ERROR */
     atomic_int end;             /* enum td_end */
@@ -93,6 +112,22 @@ uint8_t *td_shared(struct td *td, uint64_t gpa, uint64_t size);
 
 /* td_run.c: runs all vCPUs until the TD ends. */
 void td_run(struct td *td);
+void td_kick(struct td_vcpu *v);    /* out of KVM_RUN */
+
+/*
+ * td_group.c: TDs in processes of their own that wait for each other. A TD that waits
+ * in vain gives up after opt->timeout or when it has ended; then false is returned.
+ */
+struct td_group *td_group_create(unsigned tds);
+bool td_group_turn(struct td *td);
+bool td_group_step(struct td *td);
+void td_group_leave(struct td *td); /* the TD is destroyed */
+
+/* td_stress.c: what makes a TD's life harder. */
+int td_fail_ioctl(struct td *td, int fd, unsigned long request, void *arg);
+int td_fail_run(struct td *td, int fd);
+bool td_scatter(struct td *td);
+void *td_migrate_thread(void *td);
 
 /* td_measure.c: MRTD as the TDX module defines it, and the checks of a TDREPORT. */
 void td_measure(struct td *td);
