@@ -230,7 +230,7 @@ void pair_attach(TdxCall *c, PamtPage *p, const uint64_t pair[2], unsigned used)
 
 void pair_detach(TdxCall *c, PamtPage *p, enum pamt_type type, uint64_t pair[2])
 {
-    PamtRegion *r = pair_region(tdmr_find(c->m, p->pa), p->pa);
+    PamtRegion *r = ledger_region(tdmr_find(c->m, p->pa), p->pa);
 
     set_2m(c->m, p, type, 0, 0);
     __atomic_store_n(&r->backed, false, __ATOMIC_RELEASE);
