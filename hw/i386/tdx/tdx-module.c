@@ -89,6 +89,20 @@ static bool check_keyids(TdxModule *t, SeamConfig *c, Error **errp)
     return true;
 }
 
+static bool check_dynamic_pamt(TdxModule *t, SeamConfig *c, Error **errp)
+{
+    unsigned least = SEAM_MAX_PA - SEAM_DYNAMIC_PAMT_MAX_PA;
+
+    if (t->dynamic_pamt && t->keyid_bits < least) {
+        error_setg(errp, "tdx-module: dynamic-pamt=on needs keyid-bits of at "
+                   "least %u, so that addresses without KeyID have at most %u "
+                   "bits", least, SEAM_DYNAMIC_PAMT_MAX_PA);
+        return false;
+    }
+    c->dynamic_pamt = t->dynamic_pamt;
+    return true;
+}
+
 /* --- life cycle ---------------------------------------------------------- */
 
 static void tdx_module_reset(void *opaque)
@@ -142,11 +156,8 @@ static void tdx_module_complete(UserCreatable *uc, Error **errp)
                    "has started");
         return;
     }
-    if (t->dynamic_pamt) {
-        error_setg(errp, "tdx-module: dynamic-pamt=on is not implemented yet");
-        return;
-    }
-    if (!check_keyids(t, &c, errp) || !parse_version(t->version, &c, errp) ||
+    if (!check_keyids(t, &c, errp) || !check_dynamic_pamt(t, &c, errp) ||
+        !parse_version(t->version, &c, errp) ||
         !parse_build_date(t->build_date, &c, errp) || !block_migration(errp)) {
         return;
     }
@@ -189,7 +200,7 @@ static const TdxProperty tdx_properties[] = {
     { "build-date", PROP_STR, AT(build_date),
       "Build date that the module reports, as YYYYMMDD (default: 20251103)" },
     { "dynamic-pamt", PROP_BOOL, AT(dynamic_pamt),
-      "Offer Dynamic PAMT (default: off; on is not implemented yet)" },
+      "Offer Dynamic PAMT (default: off)" },
     { "seed", PROP_U64, AT(seed),
       "Make the module's random numbers follow from this number; 0: take the "
       "host's (default: 0)" },

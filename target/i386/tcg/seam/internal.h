@@ -30,6 +30,7 @@ typedef struct SeamL1 {
 /* Per CPU; hangs off X86VMX.seam. */
 typedef struct SeamCpu {
     unsigned lp;                /* what the module calls this CPU */
+    bool in_call;               /* the module executes a SEAMCALL of this CPU */
     bool in_td;                 /* TDH.VP.ENTER is not complete */
     unsigned entries;           /* VM entries since an instruction ran */
     TdxEnter enter;             /* of the TD vCPU that runs */
@@ -53,6 +54,12 @@ void seam_insn(CPUX86State *env, int op, int len, uintptr_t ra);
  * L1 if the entry failed.
  */
 void seam_td_enter(CPUX86State *env, SeamCpu *s);
+
+/* callsite.c */
+/* TdxPlatform.call_site; all zero when this thread executes no SEAMCALL. */
+void seam_call_site(void *opaque, TdxCallSite *site);
+/* L1's RIP at the SEAMCALL that this thread executes; false: none. */
+bool seam_call_rip(uint64_t *rip);
 
 /* platform.c */
 extern const TdxPlatform seam_platform;

@@ -112,7 +112,14 @@ static uint64_t platform_tsc(void *opaque)
 
 static void platform_log(void *opaque, bool unimplemented, const char *text)
 {
-    qemu_log_mask(unimplemented ? LOG_UNIMP : LOG_GUEST_ERROR, "tdx: %s\n", text);
+    int mask = unimplemented ? LOG_UNIMP : LOG_GUEST_ERROR;
+    uint64_t rip;
+
+    if (seam_call_rip(&rip)) {
+        qemu_log_mask(mask, "tdx: %s, L1 at 0x%" PRIx64 "\n", text, rip);
+    } else {
+        qemu_log_mask(mask, "tdx: %s\n", text);
+    }
 }
 
 const TdxPlatform seam_platform = {
@@ -121,6 +128,7 @@ const TdxPlatform seam_platform = {
     .random = platform_random,
     .cpuid = platform_cpuid,
     .tsc = platform_tsc,
+    .call_site = seam_call_site,
     .log = platform_log,
 };
 

@@ -213,6 +213,7 @@ bool seam_start(const TdxCmr *cmr, unsigned num_cmrs, Error **errp)
         .minor = seam.config.minor,
         .update = seam.config.update,
         .build_date = seam.config.build_date,
+        .dynamic_pamt = seam.config.dynamic_pamt,
         .num_cmrs = MIN(num_cmrs, TDXMOD_MAX_CMRS),
     };
 

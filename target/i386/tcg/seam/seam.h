@@ -14,11 +14,13 @@ typedef struct SeamConfig {
     uint32_t num_tdx_keyids;
     uint16_t major, minor, update;      /* version of the TDX module */
     uint32_t build_date;        /* BCD, yyyymmdd */
+    bool dynamic_pamt;          /* the module offers it */
     uint64_t seed;              /* of the module's randomness; 0: the host's */
 } SeamConfig;
 
 #define SEAM_MAX_PA             52      /* physical address bits, KeyID included */
 #define SEAM_MAX_KEYID_BITS     15      /* what IA32_TME_ACTIVATE can say */
+#define SEAM_DYNAMIC_PAMT_MAX_PA 48     /* 2M entries name their pair in 36 bits */
 
 /* The machine has SEAM.  Before any CPU is realized; once. */
 void seam_configure(const SeamConfig *config);
@@ -34,5 +36,11 @@ void seam_system_reset(void);
 
 /* The loaded module; NULL before seam_start(). */
 TdxMod *seam_module(void);
+
+/*
+ * Does L1's code have a CALL instruction right before linear address @va, seen
+ * from any CPU?  For TdxCallSite.caller; under the BQL, while CPUs run.
+ */
+bool seam_follows_call(uint64_t va);
 
 #endif

@@ -95,7 +95,9 @@ static void module_call(CPUX86State *env, SeamCpu *s, int len)
         s->gpr[i] = env->regs[i];
     }
     memset(&s->enter, 0, sizeof(s->enter));
+    s->in_call = true;
     action = tdxmod_seamcall(seam.mod, s->lp, s->gpr, &s->enter);
+    s->in_call = false;
     vmx_succeed(env);
     if (action == TDX_ENTER_TD) {
         /* not vmx_insn_done(): a single-step trap waits for the return */
