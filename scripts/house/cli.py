@@ -82,6 +82,9 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument('--source', type=Path, metavar='DIR', help='a clean tree of yours')
     p.add_argument('--patches', type=Path, metavar='DIR',
                    help='patches to apply first (*.patch, or as its "series" says)')
+    p.add_argument('--config', type=Path, metavar='FILE', action='append', default=[],
+                   help='options to merge over tests/linux/kernel.config, as '
+                        'tests/linux/kernel-debug.config; may come again')
     p.add_argument('--out', type=Path, metavar='DIR',
                    help='copy bzImage, vmlinux, System.map and config there')
     p = command('bench', 'run benchmarks, each with its peer in the same run')
@@ -171,7 +174,7 @@ def _run_checked(args: argparse.Namespace, options: machine.Options,
 
 def build_kernel(args: argparse.Namespace) -> int:
     _prepare()
-    done = kernel.build(args.version, args.source, args.patches)
+    done = kernel.build(args.version, args.source, args.patches, args.config)
     if args.out:
         kernel.copy_to(done, args.out)
         done = args.out

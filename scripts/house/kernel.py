@@ -10,7 +10,7 @@ import struct
 import subprocess
 import zlib
 from pathlib import Path
-from typing import List, Optional
+from typing import Dict, List, Optional, Sequence
 
 from . import apt, paths, qemu
 from .ui import Failure, Step, locked
@@ -108,14 +108,26 @@ def _series(directory: Optional[Path]) -> List[Path]:
     return [directory / n for n in names if n]
 
 
+def _configs(fragments: Sequence[Path]) -> List[Path]:
+    """The fragments of .config to merge; in a conflict the last one has its way."""
+    for f in fragments:
+        if not f.is_file():
+            raise Failure(f'--config {f}: there is no such file')
+    return [paths.KERNEL_CONFIG, *(f.absolute() for f in fragments)]
+
+
 def build(version: Optional[str] = None, source: Optional[Path] = None,
-          patches: Optional[Path] = None) -> Path:
-    """Build a TDX host kernel, or find it in the cache; the directory with it."""
+          patches: Optional[Path] = None, fragments: Sequence[Path] = ()) -> Path:
+    """Build a TDX host kernel, or find it in the cache; the directory with it.
+
+    `fragments` are merged over tests/linux/kernel.config, in this order.
+    """
     series = _series(patches)
+    configs = _configs(fragments)
     if source:
-        return _build_own(source.absolute(), series)
+        return _build_own(source.absolute(), series, configs)
     download = fetch(version)
-    key = _hash([RECIPE, download.name.encode(), paths.KERNEL_CONFIG.read_bytes(),
+    key = _hash([RECIPE, download.name.encode(), *(c.read_bytes() for c in configs),
                  *(p.read_bytes() for p in series)])
     done = paths.KERNELS / f'{download.name}-{key}'
     if (done / 'bzImage').is_file():
@@ -127,28 +139,50 @@ def build(version: Optional[str] = None, source: Optional[Path] = None,
             shutil.rmtree(left, ignore_errors=True)
         work = paths.KERNELS / f'work-{key}'
         tree = _unpack(download, work)
+        _refuse_known(tree, series, download.name.replace('_', ' '))
         _apply(tree, series)
-        _make(tree, work / 'obj', paths.CACHE)
+        _make(tree, work / 'obj', paths.CACHE, configs)
         _keep(work / 'obj', done)
         shutil.rmtree(work)
     return done
 
 
-def _build_own(source: Path, series: List[Path]) -> Path:
+def dynamic_pamt(debug: bool) -> Path:
+    """Linux with our host patches for Dynamic PAMT; the directory with it.
+
+    With `debug` it checks its locks and contexts, and has the planted mistakes in.
+    """
+    return build(patches=paths.DYNAMIC_PAMT_PATCHES,
+                 fragments=[paths.KERNEL_DEBUG_CONFIG] if debug else [])
+
+
+def _build_own(source: Path, series: List[Path], configs: List[Path]) -> Path:
     """A user's own tree: built beside, not in it; incremental."""
     if not (source / 'Kbuild').is_file() or not (source / 'arch/x86').is_dir():
         raise Failure(f'--source {source} is not a Linux source tree')
+    _refuse_known(source, series, f'--source {source}')
     if series:
         raise Failure('--patches goes with a downloaded kernel; apply the patches to '
                       'your own --source tree yourself')
     if (source / '.config').exists() or (source / 'include/config').exists():
         raise Failure(f'--source {source} has been built in; run make mrproper there '
                       'first, or give a clean git worktree')
-    home = paths.BUILD / ('kernel-' + _hash([str(source).encode()]))
+    home = paths.BUILD / ('kernel-' + _hash([str(source).encode(),
+                                             *(c.read_bytes() for c in configs[1:])]))
     with locked(home, 'a kernel'):
-        _make(source, home / 'obj', source.parent)
+        _make(source, home / 'obj', source.parent, configs)
         _keep(home / 'obj', home / 'out')
     return home / 'out'
+
+
+def _refuse_known(tree: Path, series: List[Path], name: str) -> None:
+    """Patches that bring Dynamic PAMT are not for a Linux that has it."""
+    code = (tree / 'arch/x86/virt/vmx/tdx').glob('*.c')
+    bring = re.compile(rb'^\+\w.*\btdx_pamt_get\(', re.M)
+    if any(bring.search(p.read_bytes()) for p in series) and \
+            any(b'tdx_pamt_get(' in c.read_bytes() for c in code):
+        raise Failure(f'{name} has Dynamic PAMT already (tdx_pamt_get), the patches are '
+                      'not needed; run the same without --patches')
 
 
 def _apply(tree: Path, series: List[Path]) -> None:
@@ -162,7 +196,7 @@ def _apply(tree: Path, series: List[Path]) -> None:
                 step.fail(f'--patches: {p.name} does not apply')
 
 
-def _make(tree: Path, obj: Path, base: Path) -> None:
+def _make(tree: Path, obj: Path, base: Path, configs: List[Path]) -> None:
     obj.mkdir(parents=True, exist_ok=True)
     env = qemu.ccache_env(base)
     env.update(KBUILD_BUILD_USER='build', KBUILD_BUILD_HOST='l1')
@@ -171,28 +205,36 @@ def _make(tree: Path, obj: Path, base: Path) -> None:
     with Step('configuring Linux', 'linux-config', '30 s') as step:
         step.run(make + ['tinyconfig'], env=env)
         step.run([tree / 'scripts/kconfig/merge_config.sh', '-m', '-O', obj,
-                  obj / '.config', paths.KERNEL_CONFIG], cwd=tree, env=env)
+                  obj / '.config', *configs], cwd=tree, env=env)
         step.run(make + ['olddefconfig'], env=env)
-        lost = _lost(paths.KERNEL_CONFIG.read_text(), (obj / '.config').read_text())
+        lost = _lost(configs, (obj / '.config').read_text())
         if lost:
             step.remedy = 'this Linux is too old or lacks their dependencies'
-            step.fail('these options of tests/linux/kernel.config did not stick: '
-                      + ' '.join(lost))
+            names = ' and '.join(_shown(c) for c in configs)
+            step.fail(f'these options of {names} did not stick: ' + ' '.join(lost))
     with Step('building Linux', 'linux-build', '2 to 8 min') as step:
         step.run(make + ['bzImage'], env=env)
 
 
-def _lost(wanted: str, got: str) -> List[str]:
-    """The options that Kconfig did not take as the fragment asks for them."""
+def _shown(path: Path) -> str:
+    return str(path.relative_to(paths.ROOT) if paths.ROOT in path.parents else path)
+
+
+def _lost(configs: List[Path], got: str) -> List[str]:
+    """The options that Kconfig did not take as the fragments ask for them."""
+    wanted: Dict[str, str] = {}             # the last fragment that names one decides
+    for line in '\n'.join(c.read_text() for c in configs).splitlines():
+        match = re.match(r'(CONFIG_\w+)=|# (CONFIG_\w+) is not set$', line)
+        if match:
+            wanted[match.group(1) or match.group(2)] = line
     have = set(got.splitlines())
+    on = {h.split('=')[0] for h in have}
     lost = []
-    for line in wanted.splitlines():
-        option = re.match(r'CONFIG_\w+=', line)
-        off = re.match(r'# (CONFIG_\w+) is not set$', line)
-        if option and line not in have:
+    for option, line in wanted.items():
+        if not line.startswith('#') and line not in have:
             lost.append(line)
-        if off and any(h.startswith(off.group(1) + '=') for h in have):
-            lost.append(off.group(1) + '=n')
+        if line.startswith('#') and option in on:
+            lost.append(option + '=n')
     return lost
 
 

@@ -16,6 +16,8 @@ LOGS = BUILD / 'logs'
 QEMU_FILES = ROOT / 'subprojects' / 'packagefiles' / 'qemu'
 LINUX_TESTS = ROOT / 'tests' / 'linux'
 KERNEL_CONFIG = LINUX_TESTS / 'kernel.config'
+KERNEL_DEBUG_CONFIG = LINUX_TESTS / 'kernel-debug.config'
+DYNAMIC_PAMT_PATCHES = LINUX_TESTS / 'patches' / 'dynamic-pamt'
 
 
 def _cache() -> Path:
