@@ -4,17 +4,9 @@
 # machine: smp=2 mem=3G
 # timeout: 120
 
-cpu1=/sys/devices/system/cpu/cpu1/online
+. /tests/scenario.sh
 
-check() {       # check TEXT COMMAND...
-    text=$1
-    shift
-    if "$@"; then
-        echo "ok - $text"
-    else
-        echo "not ok - $text"
-    fi
-}
+cpu1=/sys/devices/system/cpu/cpu1/online
 
 off() {
     echo 0 > $cpu1 && [ "$(cat $cpu1)" = 0 ]
@@ -33,15 +25,9 @@ done
 
 tdlaunch --hold --vcpus 2 > /tmp/hold &
 pid=$!
-tries=0
-while ! grep -q running /tmp/hold && [ $tries -lt 600 ]; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
-check "a TD runs" grep -q running /tmp/hold
+check "a TD runs" wait_for running /tmp/hold
 check "CPU 1 goes under it" off
 check "CPU 1 comes back under it" on
 check "the TD runs on" kill -0 $pid
-kill -KILL $pid
-wait $pid
+check "it is killed" killed $pid
 check "a TD on CPU 1 after that" taskset 2 tdlaunch --quiet

@@ -5,17 +5,11 @@
 # machine: smp=2 mem=3G
 # machine: smp=4 mem=4G
 # machine: smp=8 mem=16G
+# machine: smp=2 mem=3G module=dynamic-pamt=on
+# machine: smp=2 mem=3G kernel=dynamic-pamt
 # timeout: 180
 
-check() {       # check TEXT COMMAND...
-    text=$1
-    shift
-    if "$@"; then
-        echo "ok - $text"
-    else
-        echo "not ok - $text"
-    fi
-}
+. /tests/scenario.sh
 
 is_on() {
     [ "$(cat "/sys/module/kvm_intel/parameters/$1" 2> /dev/null)" = Y ]
