@@ -71,21 +71,29 @@ static void print_failures(Monitor *mon, const TdxPamtFailureInfoList *l)
     }
 }
 
-/* A column of the table: which call, and from where. */
+/* A column of the table: which call, and who led to it (else its RIP). */
 static void print_short(Monitor *mon, const TdxPamtCallInfo *c)
 {
-    g_autofree char *text = c ? g_strdup_printf("#%" PRIu64 " 0x%" PRIx64,
-                                                c->number, c->ip)
-                              : g_strdup("-");
+    g_autoptr(GString) text = g_string_new("-");
+    const uint64List *l = c ? c->callers : NULL;
 
-    monitor_printf(mon, "  %-26s", text);
+    if (c) {
+        g_string_printf(text, "#%" PRIu64, c->number);
+        if (!l) {
+            g_string_append_printf(text, " 0x%" PRIx64, c->ip);
+        }
+    }
+    for (int i = 0; l && i < 2; l = l->next, i++) {
+        g_string_append_printf(text, " 0x%" PRIx64, l->value);
+    }
+    monitor_printf(mon, "  %-43s", text->str);
 }
 
 static void print_regions(Monitor *mon, const TdxPamtRegionInfoList *l)
 {
     if (l) {
-        monitor_printf(mon, "\n%-14s  %-29s  %5s  %-26s  %s\n", "region", "pair",
-                       "pages", "last added", "last removed");
+        monitor_printf(mon, "\n%-14s  %-29s  %5s  %-43s  %s\n", "region", "pair",
+                       "pages", "last added (#call, callers)", "last removed");
     }
     for (; l; l = l->next) {
         const TdxPamtRegionInfo *r = l->value;
