@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / 'lib'))
 from tap import Tap, tdxemu  # noqa: E402
+from house import paths  # noqa: E402
 
 
 def bzimage_without_tdx() -> bytes:
@@ -21,6 +22,16 @@ def bzimage_without_tdx() -> bytes:
     head[0x202:0x206] = b'HdrS'
     struct.pack_into('<II', head, 0x248, 0, len(payload))
     return bytes(head) + payload
+
+
+def with_dynamic_pamt(here: Path) -> Path:
+    """What of a Linux tree tells that it has the series already."""
+    tree = here / 'linux'
+    tdx = tree / 'arch/x86/virt/vmx/tdx'
+    tdx.mkdir(parents=True)
+    (tree / 'Kbuild').touch()
+    (tdx / 'tdx.c').write_text('int tdx_pamt_get(u64 pfn, struct cache *cache)\n{\n')
+    return tree
 
 
 def main() -> None:
@@ -77,6 +88,13 @@ def main() -> None:
                 'phys-bits=40', '--', 'true')
         refused('a source tree that is none', '--source', 'kernel', '--source',
                 f'{here}/empty')
+        refused('a missing file of kernel options', '--config', 'kernel', '--config',
+                f'{here}/absent')
+        refused('patches for a Linux that has Dynamic PAMT', 'tdx_pamt_get', 'kernel',
+                '--source', str(with_dynamic_pamt(here)), '--patches',
+                str(paths.DYNAMIC_PAMT_PATCHES))
+        refused('a missing directory of patches', '--patches', 'kernel', '--patches',
+                f'{here}/absent')
         refused('a version that apt has not', '--version', 'kernel', '--version', 'new')
         refused('a suite that is none', 'suite', 'test', 'everything')
         refused('a benchmark that is none', 'benchmark', 'bench', 'everything')
