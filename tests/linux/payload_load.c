@@ -9,6 +9,7 @@
 #define PAGE_4K 0x1000ull
 #define PAGE_2M 0x200000ull
 #define SPINS   4096            /* then the host's CPU goes to another vCPU */
+#define FEW_ROUNDS 16
 
 struct load {
     unsigned index, vcpus;
@@ -198,10 +199,17 @@ static void storm_round(const struct load *l, bool ranges)
     }
 }
 
+/* After all the memory, a page for each vCPU: the first and last ones of their region. */
 static void storm(const struct load *l)
 {
+    struct load few = *l;
+
+    few.pages = l->vcpus;
     for (u32 round = 0; round < l->rounds; round++) {
         storm_round(l, round & 1);
+        for (u32 i = 0; i < FEW_ROUNDS; i++) {
+            storm_round(&few, false);
+        }
     }
 }
 

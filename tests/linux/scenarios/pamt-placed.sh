@@ -3,7 +3,7 @@
 # Page pairs lie in the region that they serve, in regions without a pair, and in other
 # regions with one.
 # machine: smp=2 mem=4G kernel=dynamic-pamt module=dynamic-pamt=on
-# pamt: placed-own placed-unbacked placed-backed
+# pamt: placed-own placed-unbacked placed-backed deepest-pairs
 # timeout: 240
 
 mib=16

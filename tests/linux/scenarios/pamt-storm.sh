@@ -5,8 +5,8 @@
 # machine: smp=8 mem=4G kernel=dynamic-pamt module=dynamic-pamt=on
 # timeout: 240
 
-mib=6
-rounds=8
+mib=4
+rounds=4
 
 taskset f tdlaunch --mode storm --vcpus 8 --accept $mib --rounds $rounds || exit
 taskset f tdlaunch --mode storm --tds 2 --vcpus 4 --accept $mib --rounds $rounds
