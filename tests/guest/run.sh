@@ -22,8 +22,9 @@ trap 'rm -rf "$out"' EXIT
 trap 'exit 2' INT TERM HUP
 cpu=${GUEST_CPU:-tdx}
 seam="-object tdx-module,id=tdx0"
+pamt="$seam,dynamic-pamt=on"
 
-# name|CPUs|further arguments
+# name|CPUs|further arguments|program, if not of that name
 tests="
 cpuid_msr|2|
 vmx_insn|1|
@@ -47,13 +48,28 @@ seam_td|1|$seam
 seam_smp|2|$seam
 seam_ve|1|$seam
 seam_life|2|$seam
+seam_pamt|1|$pamt
+seam_pamt_leaves|1|$pamt
+seam_pamt_smp|2|$pamt
+seam_pamt_unused|1|$pamt
+seam_mem_unused|1|$pamt|seam_mem
+seam_pages_unused|1|$pamt|seam_pages
 vmx_stress|2|
 vmx_fuzz|1|
 seam_fuzz|2|$seam
+seam_fuzz_pamt|2|$pamt|seam_fuzz
+"
+# The same; they run only by name.
+benchmarks="
+$(for n in 1 2 4; do
+    echo "bench_dynamic_$n|$n|$pamt|bench_pamt"
+    echo "bench_static_$n|$n|$seam|bench_pamt"
+done)
 "
 
 for name; do
-    echo "$tests" | grep -q "^$name|" || { echo "$0: no test '$name'" >&2; exit 2; }
+    echo "$tests$benchmarks" | grep -q "^$name|" ||
+        { echo "$0: no test '$name'" >&2; exit 2; }
 done
 
 cflags="-std=gnu11 -Os -g -Wall -Wextra -Wno-unused-parameter -Werror -m64
@@ -101,11 +117,13 @@ run()       # TEST CPUS ARGS: the program's lines, then how it ended
 all()
 {
     build_lib || { echo "not ok - the library builds"; return; }
-    echo "$tests" | while IFS='|' read -r name cpus args; do
+    [ $# -gt 0 ] && list=$tests$benchmarks || list=$tests
+    echo "$list" | while IFS='|' read -r name cpus args program; do
         [ -n "$name" ] || continue
         case " $* " in "  "|*" $name "*) ;; *) continue ;; esac
-        build "$name" || { echo "not ok - $name: builds"; continue; }
-        run "$name" "$cpus" "$args"
+        program=${program:-$name}
+        build "$program" || { echo "not ok - $name: builds"; continue; }
+        run "$program" "$cpus" "$args"
     done
 }
 

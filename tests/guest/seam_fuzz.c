@@ -46,11 +46,12 @@ static u64 operand(void)
     case 9: return (r >> 8 & 0x1ff) << 12 | (r >> 48 & 3);
     case 10: return TD_PAYLOAD_GPA + (r >> 8 & 7) * PAGE_SIZE;
     case 11: return rnd();
-    case 12: return BIT(r >> 8 & 63);
+    case 12: return r >> 8 & 32 ? BIT(r >> 8 & 63) : page + BIT(r >> 8 & 31);
     case 13: return first_keyid + (r >> 8 & 3);
     case 14: return ~0ull;
-    default: return 0;
+    case 15: return r & 16 ? (page & -REGION_SIZE) | TDX_2M : 0;
     }
+    return 0;
 }
 
 static const u64 ids[] = {
@@ -79,6 +80,10 @@ static u64 random_call(bool enter)
 
     if (rnd() % 8 == 0) {
         g.rax |= BIT(16);
+    }
+    if (seam_dynamic && rnd() % 8 == 0) {
+        g.rax = rnd() & 1 ? TDH_PHYMEM_PAMT_ADD : TDH_PHYMEM_PAMT_REMOVE;
+        g.rcx = (pool[rnd() % POOL] & -REGION_SIZE) | TDX_2M;
     }
     if (rnd() % 64 == 0) {
         g.rax = rnd() & ~BIT(63);
@@ -160,7 +165,7 @@ static void hammer(void *arg)
 
 void test_main(void)
 {
-    seam_bring_up();            /* enables VMX on all CPUs */
+    seam_bring_up_as_offered(); /* enables VMX on all CPUs */
     td_build(&td, first_keyid + 1, 1);
     fill_pool();
     timer();

@@ -141,6 +141,11 @@ static void metadata(void)
     check_eq(sys_rd(TDX_MD_PAMT_4K_ENTRY_SIZE), 16, "PAMT_4K_ENTRY_SIZE");
     check_eq(sys_rd(TDX_MD_PAMT_2M_ENTRY_SIZE), 16, "PAMT_2M_ENTRY_SIZE");
     check_eq(sys_rd(TDX_MD_PAMT_1G_ENTRY_SIZE), 16, "PAMT_1G_ENTRY_SIZE");
+    check(!(features & BIT(TDX_FEATURE_DYNAMIC_PAMT)),
+          "FEATURES0[36]: Dynamic PAMT is not offered unless asked for");
+    check_eq(tdh_2(TDH_SYS_RD, 0, TDX_MD_PAMT_PAGE_BITMAP_BITS),
+             OPERAND(TDX_METADATA_FIELD_ID_INCORRECT, RDX),
+             "SYS.RD of PAMT_PAGE_BITMAP_ENTRY_BITS: no such field then");
     check_eq(sys_rd(TDX_MD_MAX_TDMRS), 64, "MAX_TDMRS");
     check_eq(sys_rd(TDX_MD_MAX_RESERVED_PER_TDMR), 16, "MAX_RESERVED_PER_TDMR");
     check_eq(sys_rd(TDX_MD_TDR_BASE_SIZE), 4096, "TDR_BASE_SIZE");
@@ -230,10 +235,9 @@ static void config_operands(void)
              OPERAND(TDX_OPERAND_INVALID, R8), "CONFIG: a KeyID beyond the last");
     check_eq(tdh_3(TDH_SYS_CONFIG, (u64)list, 1, first_keyid | BIT(20)),
              OPERAND(TDX_OPERAND_INVALID, R8), "CONFIG: reserved bit of R8");
-    if (!(sys_rd(TDX_MD_FEATURES0) & BIT(TDX_FEATURE_DYNAMIC_PAMT))) {
-        check_eq(tdh_3(TDH_SYS_CONFIG, (u64)list, 1, first_keyid | BIT(16)),
-                 OPERAND(TDX_OPERAND_INVALID, R8), "CONFIG: Dynamic PAMT not offered");
-    }
+    check_eq(tdh_3(TDH_SYS_CONFIG, (u64)list, 1,
+                   first_keyid | TDX_SYS_CONFIG_DYNAMIC_PAMT),
+             OPERAND(TDX_OPERAND_INVALID, R8), "CONFIG: Dynamic PAMT is not offered");
     list[0] = (u64)tdmr | 256;
     check_eq(config(1), OPERAND(TDX_OPERAND_INVALID, RCX),
              "CONFIG: TDMR_INFO not 512-byte aligned");
@@ -326,6 +330,10 @@ static void configure(void)
     check_eq(tdh_1(TDH_SYS_TDMR_INIT, 0), TDX_TDMR_ALREADY_INITIALIZED,
              "TDMR.INIT of an initialised TDMR");
     check_eq(tdh_0(0xfffe), OPERAND(TDX_OPERAND_INVALID, RAX), "READY: an unknown leaf");
+    check_eq(tdh_3(TDH_PHYMEM_PAMT_ADD, 1, 0, 0), OPERAND(TDX_OPERAND_INVALID, RAX),
+             "READY: PAMT.ADD without Dynamic PAMT");
+    check_eq(tdh_1(TDH_PHYMEM_PAMT_REMOVE, 1), OPERAND(TDX_OPERAND_INVALID, RAX),
+             "READY: PAMT.REMOVE without Dynamic PAMT");
     check_eq(tdh_0(TDH_SYS_INIT), TDX_SYS_INIT_NOT_PENDING, "READY: SYS.INIT");
     check_eq(config(1), TDX_SYS_CONFIG_NOT_PENDING, "READY: CONFIG");
     check_eq(tdh_0(TDH_MNG_KEY_RECLAIMID), TDX_SUCCESS, "MNG.KEY.RECLAIMID does nothing");

@@ -7,6 +7,7 @@ void tdcall_asm(TdxRegs *regs);
 
 TdxRegs tdh_out;
 u32 tdh_clobbered;
+bool seam_dynamic;
 u32 mktme_keyids, tdx_keyids, first_keyid, keyid_shift, phys_bits;
 
 u32 seamcall_regs(TdxRegs *regs)
@@ -23,27 +24,44 @@ u32 tdcall_regs(TdxRegs *regs)
     return vm_result(regs->rflags);
 }
 
-u64 tdh4(u64 rax, u64 rcx, u64 rdx, u64 r8, u64 r9)
+static void call(TdxRegs in)
 {
-    TdxRegs in = {
-        .rax = rax, .rcx = rcx, .rdx = rdx, .r8 = r8, .r9 = r9,
-        .rbx = 0xb0b0, .rbp = 0xbbbb, .rsi = 0x5151, .rdi = 0xd1d1,
-        .r12 = 0x1212, .r13 = 0x1313, .r14 = 0x1414, .r15 = 0x1515,
-    };
     u32 r;
 
+    in.rbx = 0xb0b0;
+    in.rbp = 0xbbbb;
+    in.rsi = 0x5151;
+    in.rdi = 0xd1d1;
+    in.r14 = 0x1414;
+    in.r15 = 0x1515;
     tdh_out = in;
     r = seamcall_regs(&tdh_out);
     if (r) {
-        panic("SEAMCALL %llx: result %x", (long long)rax, r);
+        panic("SEAMCALL %llx: result %x", (long long)in.rax, r);
     }
     if (tdh_out.rbx != in.rbx || tdh_out.rbp != in.rbp || tdh_out.rsi != in.rsi ||
-        tdh_out.rdi != in.rdi || tdh_out.r12 != in.r12 || tdh_out.r13 != in.r13 ||
-        tdh_out.r14 != in.r14 || tdh_out.r15 != in.r15) {
+        tdh_out.rdi != in.rdi || tdh_out.r14 != in.r14 || tdh_out.r15 != in.r15) {
         print("# SEAMCALL %llx changes a register that is not its output\n",
-              (long long)rax);
+              (long long)in.rax);
         tdh_clobbered++;
     }
+}
+
+u64 tdh4(u64 rax, u64 rcx, u64 rdx, u64 r8, u64 r9)
+{
+    call((TdxRegs){ .rax = rax, .rcx = rcx, .rdx = rdx, .r8 = r8, .r9 = r9,
+                    .r12 = 0x1212, .r13 = 0x1313 });
+    if (tdh_out.r12 != 0x1212 || tdh_out.r13 != 0x1313) {
+        print("# SEAMCALL %llx changes R12 or R13\n", (long long)rax);
+        tdh_clobbered++;
+    }
+    return tdh_out.rax;
+}
+
+u64 tdh_pair(u64 rax, u64 rcx, u64 rdx, u64 r8, u64 r12, u64 r13)
+{
+    call((TdxRegs){ .rax = rax, .rcx = rcx, .rdx = rdx, .r8 = r8, .r12 = r12,
+                    .r13 = r13 });
     return tdh_out.rax;
 }
 
@@ -128,10 +146,8 @@ static void must(u64 status, const char *what)
     }
 }
 
-void seam_bring_up(void)
+void seam_init(void)
 {
-    u64 *list = page_alloc();
-
     smp_start();
     vmx_on();
     seam_platform();
@@ -140,10 +156,80 @@ void seam_bring_up(void)
     for (u32 i = 1; i < cpus_online; i++) {
         smp_call(i, lp_init, NULL);
     }
-    list[0] = (u64)seam_tdmr();
-    must(tdh_3(TDH_SYS_CONFIG, (u64)list, 1, first_keyid), "TDH.SYS.CONFIG");
+}
+
+void seam_configure(struct tdmr_info *tdmr, u64 flags)
+{
+    u64 *list = page_alloc();
+
+    list[0] = (u64)tdmr;
+    must(tdh_3(TDH_SYS_CONFIG, (u64)list, 1, first_keyid | flags), "TDH.SYS.CONFIG");
+    seam_dynamic = flags & TDX_SYS_CONFIG_DYNAMIC_PAMT;
     must(tdh_0(TDH_SYS_KEY_CONFIG), "TDH.SYS.KEY.CONFIG");
     do {
         must(tdh_1(TDH_SYS_TDMR_INIT, 0), "TDH.SYS.TDMR.INIT");
     } while (tdh_out.rdx < BIT(30));
+}
+
+void seam_bring_up(void)
+{
+    seam_init();
+    seam_configure(seam_tdmr(), 0);
+}
+
+static void configure_dynamic(void)
+{
+    struct tdmr_info *tdmr = seam_tdmr();
+
+    tdmr->pamt_4k_size = PAMT_BITMAP_SIZE;
+    seam_configure(tdmr, TDX_SYS_CONFIG_DYNAMIC_PAMT);
+}
+
+void seam_bring_up_dynamic(void)
+{
+    seam_init();
+    configure_dynamic();
+}
+
+void seam_bring_up_as_offered(void)
+{
+    seam_init();
+    if (sys_rd(TDX_MD_FEATURES0) & BIT(TDX_FEATURE_DYNAMIC_PAMT)) {
+        configure_dynamic();
+    } else {
+        seam_configure(seam_tdmr(), 0);
+    }
+}
+
+/* --- pages for the module --- */
+
+#define MAX_BACKED      32
+static u64 backed[MAX_BACKED];
+static u32 num_backed, pages_left;
+
+u64 seam_page(void)
+{
+    if (!seam_dynamic) {
+        return (u64)page_alloc();
+    }
+    if (!pages_left) {
+        u64 pair = (u64)pages_alloc(2, PAGE_SIZE);
+
+        if (num_backed == MAX_BACKED) {
+            panic("more than %u backed regions", MAX_BACKED);
+        }
+        backed[num_backed] = (u64)pages_alloc(512, REGION_SIZE);
+        must(pamt_add(backed[num_backed++], pair, pair + PAGE_SIZE),
+             "TDH.PHYMEM.PAMT.ADD");
+        pages_left = 512;
+    }
+    return backed[num_backed - 1] + --pages_left * PAGE_SIZE;
+}
+
+void seam_unback(void)
+{
+    while (num_backed) {
+        must(pamt_remove(backed[--num_backed]), "TDH.PHYMEM.PAMT.REMOVE");
+    }
+    pages_left = 0;
 }

@@ -38,6 +38,8 @@ u64 tdh4(u64 rax, u64 rcx, u64 rdx, u64 r8, u64 r9);
 #define tdh_1(leaf, c)          tdh4(leaf, c, 0, 0, 0)
 #define tdh_2(leaf, c, d)       tdh4(leaf, c, d, 0, 0)
 #define tdh_3(leaf, c, d, e)    tdh4(leaf, c, d, e, 0)
+/* The same for leaves that take or give a page pair in R12 and R13. */
+u64 tdh_pair(u64 rax, u64 rcx, u64 rdx, u64 r8, u64 r12, u64 r13);
 
 /* A status with an operand id in its details. */
 #define OPERAND(status, reg)    TDX_ST(status, TDX_OPERAND_ID_##reg)
@@ -54,6 +56,24 @@ u64 seam_lp_init(void);
 struct tdmr_info *seam_tdmr(void);
 /* Everything up to READY, all TDMRs initialised; starts the other CPUs. */
 void seam_bring_up(void);
+void seam_bring_up_dynamic(void);       /* with Dynamic PAMT */
+void seam_bring_up_as_offered(void);    /* with it if the module offers it */
+/* Its halves: TDH.SYS.INIT and LP.INIT; the rest with one TDMR of 1 GiB at 0. */
+void seam_init(void);
+void seam_configure(struct tdmr_info *tdmr, u64 flags);
+
+/* --- Dynamic PAMT: @region is the address of 2 MiB --- */
+
+#define REGION_SIZE         TDX_LEVEL_SIZE(TDX_2M)
+#define PAMT_BITMAP_SIZE    (BIT(30) / PAGE_SIZE / 8)
+#define PAMT_HINT           BIT(62)     /* a region's last page was freed */
+extern bool seam_dynamic;
+#define pamt_add(region, a, b)  tdh_3(TDH_PHYMEM_PAMT_ADD, (region) | TDX_2M, a, b)
+#define pamt_remove(region)     tdh_1(TDH_PHYMEM_PAMT_REMOVE, (region) | TDX_2M)
+/* A page that the module can take: with Dynamic PAMT in a region that has a pair. */
+u64 seam_page(void);
+/* Take all those pairs back; none of the pages may be in use. */
+void seam_unback(void);
 
 /* --- TDs --- */
 
@@ -87,6 +107,8 @@ void td_add_sept(Td *td, u64 gpa, int level);
 void td_add_payload(Td *td);                /* PAGE.ADD, not measured */
 void td_build(Td *td, u64 hkid, u32 vcpus); /* all up to MR.FINALIZE */
 void td_destroy(Td *td);                    /* from VP.FLUSH to the last RECLAIM */
+void td_teardown(Td *td);                   /* its halves: up to MNG.KEY.FREEID */
+void td_reclaim(Td *td);
 void td_map_shared(Td *td);                 /* shared EPT for all vCPUs */
 
 /* TDH.VP.ENTER with td->regs as they are; RAX. */
@@ -108,7 +130,9 @@ enum {
     OP_INITIAL = 22,    /* RCX RDX RBX RSI R8 at start, RBP, EFLAGS */
     OP_TDCALL32 = 23,   /* TDCALL in compatibility mode */
     OP_SPIN = 24,       /* for ever, interrupts off */
-    OP_ICR = 25, OP_COUNT
+    OP_ICR = 25,
+    OP_ACCEPT = 26,     /* GPA, number of 4K pages; status, and GPA in out[6] */
+    OP_COUNT
 };
 typedef struct TdReport {
     u64 out[7];

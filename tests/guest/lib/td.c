@@ -19,7 +19,7 @@ void td_make_tdr(Td *td, u64 hkid)
     td->num_tdcs = sys_rd(TDX_MD_TDCS_BASE_SIZE) / PAGE_SIZE;
     td->num_tdcx = sys_rd(TDX_MD_TDVPS_BASE_SIZE) / PAGE_SIZE - 1;
     td->params = page_alloc();
-    td->tdr = (u64)page_alloc();
+    td->tdr = seam_page();
     must(tdh_2(TDH_MNG_CREATE, td->tdr, hkid), "TDH.MNG.CREATE");
     must(tdh_1(TDH_MNG_KEY_CONFIG, td->tdr), "TDH.MNG.KEY.CONFIG");
 }
@@ -27,7 +27,7 @@ void td_make_tdr(Td *td, u64 hkid)
 void td_add_tdcs(Td *td)
 {
     for (u32 i = 0; i < td->num_tdcs; i++) {
-        td->tdcs[i] = (u64)page_alloc();
+        td->tdcs[i] = seam_page();
         must(tdh_2(TDH_MNG_ADDCX, td->tdcs[i], td->tdr), "TDH.MNG.ADDCX");
     }
 }
@@ -48,10 +48,10 @@ void td_make_vcpu(Td *td, u64 rcx)
 {
     TdVcpu *v = &td->vcpu[td->num_vcpus];
 
-    v->tdvpr = (u64)page_alloc();
+    v->tdvpr = seam_page();
     must(tdh_2(TDH_VP_CREATE, v->tdvpr, td->tdr), "TDH.VP.CREATE");
     for (u32 i = 0; i < td->num_tdcx; i++) {
-        v->tdcx[i] = (u64)page_alloc();
+        v->tdcx[i] = seam_page();
         must(tdh_2(TDH_VP_ADDCX, v->tdcx[i], v->tdvpr), "TDH.VP.ADDCX");
     }
     must(tdh_3(TDX_RAX(TDH_VP_INIT, 1), v->tdvpr, rcx, td->num_vcpus), "TDH.VP.INIT");
@@ -60,7 +60,7 @@ void td_make_vcpu(Td *td, u64 rcx)
 
 void td_add_sept(Td *td, u64 gpa, int level)
 {
-    u64 page = (u64)page_alloc();
+    u64 page = seam_page();
 
     must(tdh_3(TDH_MEM_SEPT_ADD, (gpa & -TDX_LEVEL_SIZE(level)) | level, td->tdr, page),
          "TDH.MEM.SEPT.ADD");
@@ -73,7 +73,7 @@ void td_add_payload(Td *td)
         td_add_sept(td, TD_PAYLOAD_GPA, level);
     }
     for (u32 i = 0; i < 5; i++) {
-        td->payload[i] = (u64)page_alloc();
+        td->payload[i] = seam_page();
         must(tdh4(TDH_MEM_PAGE_ADD, TD_PAYLOAD_GPA + i * PAGE_SIZE, td->tdr,
                   td->payload[i], (u64)td_payload + i * PAGE_SIZE),
              "TDH.MEM.PAGE.ADD");
@@ -98,7 +98,7 @@ static void reclaim(u64 page)
     must(tdh_1(TDH_PHYMEM_PAGE_RECLAIM, page), "TDH.PHYMEM.PAGE.RECLAIM");
 }
 
-void td_destroy(Td *td)
+void td_teardown(Td *td)
 {
     for (u32 i = 0; i < td->num_vcpus; i++) {
         u64 st = tdh_1(TDH_VP_FLUSH, td->vcpu[i].tdvpr);
@@ -110,6 +110,10 @@ void td_destroy(Td *td)
     must(tdh_1(TDH_MNG_VPFLUSHDONE, td->tdr), "TDH.MNG.VPFLUSHDONE");
     must(tdh_1(TDH_PHYMEM_CACHE_WB, 0), "TDH.PHYMEM.CACHE.WB");
     must(tdh_1(TDH_MNG_KEY_FREEID, td->tdr), "TDH.MNG.KEY.FREEID");
+}
+
+void td_reclaim(Td *td)
+{
     for (u32 i = 0; i < ARRAY_SIZE(td->payload); i++) {
         if (td->payload[i]) {
             reclaim(td->payload[i]);
@@ -128,6 +132,12 @@ void td_destroy(Td *td)
         reclaim(td->tdcs[i]);
     }
     reclaim(td->tdr);
+}
+
+void td_destroy(Td *td)
+{
+    td_teardown(td);
+    td_reclaim(td);
 }
 
 /* The shared GPAs of the first 512 MiB are RAM; the rest is not present. */

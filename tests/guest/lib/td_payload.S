@@ -140,6 +140,7 @@ op_table:
     .word op_xsetbv - td_payload, op_ud2 - td_payload, op_triple - td_payload
     .word op_rdtsc - td_payload, op_invd - td_payload, op_initial - td_payload
     .word op_tdcall32 - td_payload, op_spin - td_payload, op_icr - td_payload
+    .word op_accept - td_payload
 op_table_end:
 
 op_tdcall:
@@ -271,6 +272,16 @@ op_icr:                         /* WRMSR of the x2APIC self-IPI register */
     xorl %edx, %edx
     wrmsr
     jmp report
+op_accept:
+1:  movl $6, %eax               /* TDG.MEM.PAGE.ACCEPT */
+    movq %r11, %rcx
+    .byte 0x66, 0x0f, 0x01, 0xcc
+    testq %rax, %rax
+    jnz 2f
+    addq $4096, %r11
+    decq %r12
+    jnz 1b
+2:  jmp report
 
     .code32
 compat_code:
