@@ -7,7 +7,9 @@
 #include "qemu/bswap.h"
 #include "qemu/log.h"
 #include "cpu.h"
+#include "tdx/leaves.h"
 #include "internal.h"
+#include "trace.h"
 
 #define SEAMCALL_TO_SEAMLDR     (1ull << 63)
 
@@ -86,6 +88,21 @@ static bool seamldr_call(CPUX86State *env, SeamCpu *s)
     return true;
 }
 
+/* @env has L1's registers as they were, @s->gpr as the module left them. */
+static void trace_call(CPUX86State *env, SeamCpu *s)
+{
+    switch (env->regs[R_EAX] & 0xffff) {
+    case TDH_PHYMEM_PAMT_ADD:
+        trace_tdx_pamt_add(s->lp, env->eip, env->regs[R_ECX], env->regs[R_EDX],
+                           env->regs[R_R8], s->gpr[R_EAX]);
+        break;
+    case TDH_PHYMEM_PAMT_REMOVE:
+        trace_tdx_pamt_remove(s->lp, env->eip, env->regs[R_ECX], s->gpr[R_EDX],
+                              s->gpr[R_R8], s->gpr[R_EAX]);
+        break;
+    }
+}
+
 /* To the TDX module; the instruction is complete unless a TD is entered. */
 static void module_call(CPUX86State *env, SeamCpu *s, int len)
 {
@@ -98,6 +115,7 @@ static void module_call(CPUX86State *env, SeamCpu *s, int len)
     s->in_call = true;
     action = tdxmod_seamcall(seam.mod, s->lp, s->gpr, &s->enter);
     s->in_call = false;
+    trace_call(env, s);
     vmx_succeed(env);
     if (action == TDX_ENTER_TD) {
         /* not vmx_insn_done(): a single-step trap waits for the return */
