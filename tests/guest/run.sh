@@ -52,6 +52,7 @@ seam_pamt|1|$pamt
 seam_pamt_leaves|1|$pamt
 seam_pamt_smp|2|$pamt
 seam_pamt_unused|1|$pamt
+seam_callsite|1|$pamt
 seam_mem_unused|1|$pamt|seam_mem
 seam_pages_unused|1|$pamt|seam_pages
 vmx_stress|2|
