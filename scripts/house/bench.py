@@ -2,14 +2,18 @@
 """Benchmarks: each measures us and a peer in the same run, in turns.
 
 A figure is one line `NAME ours=V peer=V unit=U ratio=R`; V are medians of several
-runs, and R is ours/peer of times, so that less is better.
+runs, and R is ours/peer of times, so that less is better. Where there is a target, which
+is for an idle core, ` target=V met=yes|no` follows.
 """
 import json
+import os
+import re
 import statistics
+import subprocess
 from dataclasses import replace
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import machine, qemu
+from . import machine, paths, qemu
 from .ui import Failure, say
 
 
@@ -18,14 +22,23 @@ class Figure(NamedTuple):
     ours: float
     peer: float
     unit: str
+    target: Optional[float] = None      # of ours, at most
 
     @property
     def ratio(self) -> float:
         return self.ours / self.peer
 
     def line(self) -> str:
-        return (f'{self.name} ours={self.ours:.3f} peer={self.peer:.3f} '
+        text = (f'{self.name} ours={self.ours:.3f} peer={self.peer:.3f} '
                 f'unit={self.unit} ratio={self.ratio:.3f}')
+        if self.target is None:
+            return text
+        return (f'{text} target={self.target:.3f} '
+                f'met={"yes" if self.ours <= self.target else "no"}')
+
+    def as_dict(self) -> Dict[str, object]:
+        known = {k: v for k, v in self._asdict().items() if v is not None}
+        return {**known, 'ratio': round(self.ratio, 4)}
 
 
 def boot(runs: int) -> List[Figure]:
@@ -53,7 +66,80 @@ def boot(runs: int) -> List[Figure]:
             for side in ('boot', 'boot-tdx') for i, suffix in enumerate(('', '-cpu'))]
 
 
-BENCHMARKS: Dict[str, Callable[[int], List[Figure]]] = {'boot': boot}
+# --- pamt ---
+
+CPUS = (1, 2, 4)
+# Microseconds of one call, or one page: at least 100,000 pages a second.
+TARGETS = {'null': 2.0, 'pair': 5.0, 'page': 10.0}
+_LINE = re.compile(r'# bench (\S+) (\S+) cpus=(\d+) tds=(\d+) calls=(\d+) ns=(\d+)')
+
+
+class _Sample(NamedTuple):
+    side: str           # "dynamic" or "static"
+    cpus: int
+    crowd: bool         # beside 16 more TDs
+    name: str
+
+
+_Times = Dict[_Sample, List[float]]     # microseconds a call
+
+
+def _guest_run(times: _Times) -> None:
+    """Boot tests/guest/bench_pamt.c on each machine and add what it measures."""
+    programs = [f'bench_{side}_{n}' for n in CPUS for side in ('dynamic', 'static')]
+    done = subprocess.run(
+        [paths.ROOT / 'tests/guest/run.sh', paths.QEMU, paths.FIRMWARE, *programs],
+        env={**os.environ, 'GUEST_TIMEOUT': '120'}, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        bad = [line for line in done.stdout.splitlines() if line.startswith('not ok')]
+        raise Failure('the benchmark\'s guest fails: ' + '; '.join(bad or ['no output']))
+    for side, name, cpus, tds, calls, ns in _LINE.findall(done.stdout):
+        sample = _Sample(side, int(cpus), int(tds) > int(cpus), name)
+        times.setdefault(sample, []).append(int(ns) / int(calls) / 1000)
+
+
+def _pamt_medians(times: _Times, cpus: int, crowd: bool) -> Dict[str, float]:
+    def median(side: str, *names: str) -> float:
+        rounds = [times[_Sample(side, cpus, crowd, name)] for name in names]
+        return statistics.median(map(sum, zip(*rounds)))
+    return {'cpuid': median('dynamic', 'cpuid'), 'null': median('dynamic', 'null'),
+            'pair': median('dynamic', 'add-remove'),
+            'page': median('dynamic', 'aug', 'accept'),
+            'static-page': median('static', 'aug', 'accept')}
+
+
+def pamt(runs: int) -> List[Figure]:
+    """What Dynamic PAMT costs, from a freestanding program in the place of L1.
+
+    `null` is a SEAMCALL that does next to nothing (TDH.SYS.RD), its peer a CPUID, which
+    is a call of the emulator as well. `pair` is a PAMT.ADD and the PAMT.REMOVE of it; the
+    peer is `null`. `page` is the host's PAGE.AUG and the TD's PAGE.ACCEPT of 4 KiB; the
+    peer is the same with static PAMT, on another machine in the same run. All CPUs do the
+    same at once, each with regions and a TD of its own; the times are those of one CPU.
+    The `-17tds` figures are beside 16 more TDs, and their peer is without those.
+    """
+    times: _Times = {}
+    for n in range(runs):
+        _guest_run(times)
+        m = _pamt_medians(times, 1, False)
+        say(f'  pamt {n + 1}/{runs}: null SEAMCALL {m["null"]:.2f} us, ADD and REMOVE '
+            f'{m["pair"]:.2f} us, AUG and ACCEPT {1e6 / m["page"]:,.0f} pages/s')
+    cores = len(os.sched_getaffinity(0))
+    if cores < max(CPUS):
+        say(f'  this machine has {cores} cores, for up to {max(CPUS)} CPUs')
+    figures = []
+    for cpus in CPUS:
+        m = _pamt_medians(times, cpus, False)
+        peers = {'null': m['cpuid'], 'pair': m['null'], 'page': m['static-page']}
+        figures += [Figure(f'pamt-{name}-{cpus}cpu', m[name], peer, 'us',
+                           TARGETS[name] if cpus == 1 else None)
+                    for name, peer in peers.items()]
+    alone, crowd = (_pamt_medians(times, 1, crowd) for crowd in (False, True))
+    return figures + [Figure(f'pamt-{name}-1cpu-17tds', crowd[name], alone[name], 'us')
+                      for name in TARGETS]
+
+
+BENCHMARKS: Dict[str, Callable[[int], List[Figure]]] = {'boot': boot, 'pamt': pamt}
 
 
 def validate(names: List[str], runs: int) -> None:
@@ -69,8 +155,7 @@ def run(names: List[str], runs: int, as_json: bool) -> int:
     for name in names or BENCHMARKS:
         for figure in BENCHMARKS[name](runs):
             if as_json:
-                print(json.dumps({**figure._asdict(), 'ratio': round(figure.ratio, 4)}),
-                      flush=True)
+                print(json.dumps(figure.as_dict()), flush=True)
             else:
                 print(figure.line(), flush=True)
     return 0

@@ -5,14 +5,16 @@
  * do the same at once, each with regions and a TD of its own; then again with 16
  * more TDs.  Without Dynamic PAMT in the module the pages go into static PAMT.
  *
- * A line is "# bench NAME cpus=N tds=N calls=N ns=N": calls of one CPU, and the time
- * that the slowest CPU took for them.
+ * A line is "# bench dynamic|static NAME cpus=N tds=N calls=N ns=N": calls of one CPU,
+ * and the time that the slowest CPU took for them.  The time is the median of short
+ * slices, times their number: what else the host does in between does not count.
  */
 #include "seam.h"
 
 const char test_name[] = "bench_pamt";
 
 #define ROUNDS      3
+#define SLICES      16
 #define REGIONS     4           /* of one CPU */
 #define PAGES       (REGIONS * 512)
 #define OTHER_TDS   16
@@ -26,7 +28,7 @@ const char test_name[] = "bench_pamt";
 typedef struct Worker {
     Td td;
     u64 region[REGIONS], pair[2];
-    u64 hpet;                   /* ticks of the last measurement */
+    u64 ticks[SLICES];          /* of the last measurement */
     u32 bad;
 } Worker;
 
@@ -50,14 +52,15 @@ static void call(Worker *w, u64 rax, u64 rcx, u64 rdx, u64 r8)
     }
 }
 
-static void cpuid_loop(Worker *w, u32 n)
+/* Calls @first.. of a step, @n of them. */
+static void cpuid_loop(Worker *w, u32 first, u32 n)
 {
     while (n--) {
         cpuid(0x80000000, 0);
     }
 }
 
-static void null_loop(Worker *w, u32 n)
+static void null_loop(Worker *w, u32 first, u32 n)
 {
     while (n--) {
         call(w, TDH_SYS_RD, 0, TDX_MD_FEATURES0, 0);
@@ -65,7 +68,7 @@ static void null_loop(Worker *w, u32 n)
 }
 
 /* The last region has no pair yet. */
-static void pair_loop(Worker *w, u32 n)
+static void pair_loop(Worker *w, u32 first, u32 n)
 {
     while (n--) {
         call(w, TDH_PHYMEM_PAMT_ADD, w->region[REGIONS - 1] | 1, w->pair[0], w->pair[1]);
@@ -73,38 +76,38 @@ static void pair_loop(Worker *w, u32 n)
     }
 }
 
-static void aug_loop(Worker *w, u32 n)
+static void aug_loop(Worker *w, u32 first, u32 n)
 {
-    for (u32 i = 0; i < n; i++) {
+    for (u32 i = first; i < first + n; i++) {
         call(w, TDH_MEM_PAGE_AUG, GPA + i * PAGE_SIZE, w->td.tdr,
              w->region[i / 512] + i % 512 * PAGE_SIZE);
     }
 }
 
-static void accept_loop(Worker *w, u32 n)
+static void accept_loop(Worker *w, u32 first, u32 n)
 {
-    TdReport r = td_op(&w->td, 0, OP_ACCEPT, GPA, n, 0, 0, 0);
+    TdReport r = td_op(&w->td, 0, OP_ACCEPT, GPA + first * PAGE_SIZE, n, 0, 0, 0);
 
-    w->bad += r.out[0] || r.out[6] != GPA + n * PAGE_SIZE;
+    w->bad += r.out[0] || r.out[6] != GPA + (first + n) * PAGE_SIZE;
 }
 
-static void remove_loop(Worker *w, u32 n)
+static void remove_loop(Worker *w, u32 first, u32 n)
 {
-    for (u32 i = 0; i < n; i++) {
+    for (u32 i = first; i < first + n; i++) {
         call(w, TDH_MEM_RANGE_BLOCK, GPA + i * PAGE_SIZE, w->td.tdr, 0);
     }
     call(w, TDH_MEM_TRACK, w->td.tdr, 0, 0);
-    for (u32 i = 0; i < n; i++) {
+    for (u32 i = first; i < first + n; i++) {
         call(w, TDH_MEM_PAGE_REMOVE, GPA + i * PAGE_SIZE, w->td.tdr, 0);
     }
 }
 
-static void add_pair_loop(Worker *w, u32 n)
+static void add_pair(Worker *w, u32 first, u32 n)
 {
     call(w, TDH_PHYMEM_PAMT_ADD, w->region[REGIONS - 1] | 1, w->pair[0], w->pair[1]);
 }
 
-static void remove_pair_loop(Worker *w, u32 n)
+static void remove_pair(Worker *w, u32 first, u32 n)
 {
     call(w, TDH_PHYMEM_PAMT_REMOVE, w->region[REGIONS - 1] | 1, 0, 0);
 }
@@ -112,18 +115,18 @@ static void remove_pair_loop(Worker *w, u32 n)
 /* The order matters: the pages of a region are in use between AUG and REMOVE. */
 static const struct {
     const char *name;           /* NULL: not measured */
-    void (*loop)(Worker *w, u32 n);
-    u32 calls;
+    void (*loop)(Worker *w, u32 first, u32 n);
+    u32 calls;                  /* 1, or in SLICES equal parts */
     bool dynamic;               /* with Dynamic PAMT only */
 } step[] = {
-    { "cpuid", cpuid_loop, 1000000, false },
-    { "null", null_loop, 50000, false },
-    { "add-remove", pair_loop, 10000, true },
-    { NULL, add_pair_loop, 1, true },
+    { "cpuid", cpuid_loop, SLICES * 50000, false },
+    { "null", null_loop, SLICES * 2500, false },
+    { "add-remove", pair_loop, SLICES * 500, true },
+    { NULL, add_pair, 1, true },
     { "aug", aug_loop, PAGES, false },
     { "accept", accept_loop, PAGES, false },
     { "remove", remove_loop, PAGES, false },
-    { NULL, remove_pair_loop, 1, true },
+    { NULL, remove_pair, 1, true },
 };
 
 static u32 now;                 /* index of the step at hand */
@@ -132,15 +135,36 @@ static u32 now;                 /* index of the step at hand */
 static void work(void *arg)
 {
     Worker *w = arg;
-    u64 start;
+    u32 n = step[now].calls / SLICES;
 
     __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
     while (arrived < cpus) {
         cpu_relax();
     }
-    start = hpet();
-    step[now].loop(w, step[now].calls);
-    w->hpet = hpet() - start;
+    if (!step[now].name) {
+        step[now].loop(w, 0, 1);
+        return;
+    }
+    for (u32 i = 0; i < SLICES; i++) {
+        u64 start = hpet();
+
+        step[now].loop(w, i * n, n);
+        w->ticks[i] = hpet() - start;
+    }
+}
+
+static u64 median(u64 *v, u32 n)
+{
+    for (u32 i = 1; i < n; i++) {
+        u64 x = v[i];
+        u32 at = i;
+
+        for (; at && v[at - 1] > x; at--) {
+            v[at] = v[at - 1];
+        }
+        v[at] = x;
+    }
+    return v[n / 2];
 }
 
 static void measure(u32 tds)
@@ -154,11 +178,14 @@ static void measure(u32 tds)
     work(&worker[0]);
     for (u32 i = 0; i < cpus; i++) {
         smp_wait(i);
-        ticks = worker[i].hpet > ticks ? worker[i].hpet : ticks;
+        if (median(worker[i].ticks, SLICES) > ticks) {
+            ticks = median(worker[i].ticks, SLICES);
+        }
     }
     if (step[now].name) {
-        print("# bench %s cpus=%u tds=%u calls=%u ns=%llu\n", step[now].name, cpus, tds,
-              step[now].calls, (long long)(ticks * (period / 1000) / 1000));
+        print("# bench %s %s cpus=%u tds=%u calls=%u ns=%llu\n",
+              seam_dynamic ? "dynamic" : "static", step[now].name, cpus, tds,
+              step[now].calls, (long long)(ticks * SLICES * (period / 1000) / 1000));
     }
 }
 
