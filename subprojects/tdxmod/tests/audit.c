@@ -239,7 +239,7 @@ static void audit_bitmap(Audit *a, unsigned bank)
             want[bit / 8] |= 1 << bit % 8;
         }
     }
-    g_assert_cmpint(memcmp(want, machine_ptr(a->mc, t.pamt_4k_base, bytes), bytes), ==, 0);
+    g_assert_cmpmem(want, bytes, machine_ptr(a->mc, t.pamt_4k_base, bytes), bytes);
 }
 
 static void audit_pamt_stats(Audit *a)
