@@ -17,6 +17,7 @@ const char test_name[] = "seam_pamt";
 #define LINUX_BITMAP_BITS   0x9100000100000013ull   /* the id that Linux uses */
 #define IN_NO_TDMR      BIT(33)
 #define RESERVED        0x10000ull      /* below 1 MiB: reserved area of the TDMR */
+#define NO_RAM          0x30000000ull   /* in the TDMR, reserved */
 #define GPA             0x40000000ull   /* of the pages that the tests use */
 
 static struct tdmr_info *tdmr;
@@ -436,6 +437,11 @@ static void scribbled_bitmap(void)
     check(is_status(pamt_add(other, page, page2)) && is_status(pamt_remove(third)) &&
           is_status(pamt_remove(other)) && is_status(pamt_remove(third)),
           "bitmap cleared, one pair for two regions: statuses");
+    check(is_status(pamt_add(other, NO_RAM, page)) && is_status(pamt_remove(other)) &&
+          is_status(pamt_add(NO_RAM, page, page2)) && is_status(aug(GPA, NO_RAM)) &&
+          is_status(unaug(GPA)) && is_status(tdh_2(TDH_VP_CREATE, NO_RAM, td.tdr)) &&
+          is_status(pamt_remove(NO_RAM)),
+          "bitmap cleared, pages where no memory is: statuses");
     memcpy(map, saved, PAMT_BITMAP_SIZE);
 }
 
