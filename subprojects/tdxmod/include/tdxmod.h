@@ -21,7 +21,7 @@
 typedef struct TdxMod TdxMod;
 
 /* Where L1 made a SEAMCALL. */
-#define TDXMOD_CALLERS          8
+#define TDXMOD_CALLERS          16
 typedef struct TdxCallSite {
     uint64_t rip, rsp;
     uint64_t caller[TDXMOD_CALLERS];    /* may be return addresses; 0 ends them */

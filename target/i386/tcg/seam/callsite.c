@@ -12,7 +12,7 @@
 
 /* --- at the call --------------------------------------------------------- */
 
-#define STACK_WORDS     64      /* that are looked at */
+#define STACK_WORDS     128     /* that are looked at */
 #define NEAR            (1ull << 31)
 #define MAX_ERRNO       4095    /* Linux: pointers from -4095 up are error codes */
 
