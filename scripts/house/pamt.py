@@ -120,7 +120,8 @@ def _failure(failure: Dict[str, Any], words: Calls) -> Finding:
     call, other = failure['call'], failure.get('other')
     text = (f'region {failure["region"]:#x}: {words.full(call)} answered '
             f'{call["status"]}{_at_odds(call, other, words)}')
-    return Finding(f'{words.kind(call)} {call["status"]} {words.kind(other)}', text)
+    code = call['status'].split()[0]
+    return Finding(f'{words.kind(call)} {code} {words.kind(other)}', text)
 
 
 def _left_behind(region: Region, words: Calls) -> Optional[Finding]:
@@ -200,8 +201,8 @@ def amount(size: int) -> str:
 
 def cache_use(info: Info) -> str:
     pairs = info['deepest-pairs']
-    return (f'{pairs} pairs at most for one mapping: {2 * pairs} of the {CACHE_PAGES} '
-            'pages that a vCPU\'s cache holds')
+    return (f'pairs for one mapping: at most {pairs}, which is {2 * pairs} of the '
+            f'{CACHE_PAGES} pages that a vCPU\'s cache holds')
 
 
 def figures(info: Info) -> List[str]:

@@ -13,6 +13,8 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 # Who makes a SEAMCALL says nothing that the leaf's name does not.
 HELPERS = re.compile(r'_*(seamcall|sc_retry|sc_error|tdh_)|do_seamcall')
+# What a call through a pointer goes to.
+THUNKS = re.compile(r'__SCT__|__x86_indirect_')
 SHOWN = 3               # functions of a chain
 
 
@@ -132,8 +134,8 @@ class Symbols:
                 return [name], i + 1
             if target and self._jumps(call.target or 0, callee):
                 return [target, name], i + 1
-            if not guess[0]:
-                guess = [name], i + 1           # by a pointer, perhaps
+            if not guess[0] and (not target or THUNKS.match(target)):
+                guess = [name], i + 1
         return guess
 
     def chain(self, ip: int, callers: Sequence[int]) -> List[str]:
