@@ -152,12 +152,13 @@ static void timer(void)
 }
 
 static volatile u32 other_reserved, other_calls;
+static volatile bool no_entry;
 
 static void hammer(void *arg)
 {
     timer();
     for (u32 i = 0; i < ROUNDS; i++) {
-        other_reserved += (random_call(true) >> 40 & 0xff) == 0xff;
+        other_reserved += (random_call(!no_entry) >> 40 & 0xff) == 0xff;
         other_calls++;
         apic_write(APIC_EOI, 0);
     }
@@ -194,6 +195,13 @@ void test_main(void)
         count(random_call(false));
     }
     check_eq(reserved, 0, "calls over scribbled pages: no status of class FFH");
+    no_entry = true;
+    smp_run(1, hammer, NULL);
+    while (other_calls < 2 * ROUNDS) {
+        scribble();
+    }
+    smp_wait(1);
+    check_eq(other_reserved, 0, "scribbling during calls: no status of class FFH");
     for (u32 i = 0; i < ROUNDS / 30; i++) {
         scribble();
         td.regs.rax = TDH_VP_ENTER;
