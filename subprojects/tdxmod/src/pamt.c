@@ -297,10 +297,21 @@ static bool count_page(TdxCall *c, const PamtPage *p, int change)
     return last;
 }
 
+/* The 2M page @p likewise: nothing to count, but a call to remember. */
+static void remember_2m(TdxCall *c, const PamtPage *p, int change)
+{
+    PamtRegion *r = pair_region(tdmr_find(c->m, p->pa), p->pa);
+
+    if (r && change) {
+        ledger_page(c, r, p->pa, change > 0);
+    }
+}
+
 bool pamt_unlock_as(TdxCall *c, PamtPage *p, enum pamt_type type, uint64_t owner)
 {
     TdxMod *m = c->m;
     enum pamt_type was = pamt_type(p);
+    int change = (type != PT_NDA) - (was != PT_NDA);
     bool last = false;
 
     pamt_set_bits_63_24(p->entry, owner / TDX_PAGE_SIZE);
@@ -308,7 +319,9 @@ bool pamt_unlock_as(TdxCall *c, PamtPage *p, enum pamt_type type, uint64_t owner
     __atomic_store_n(&p->entry->type, type, __ATOMIC_RELEASE);
     entry_written(m, p->entry_pa);
     if (p->level == TDX_4K) {
-        last = count_page(c, p, (type != PT_NDA) - (was != PT_NDA));
+        last = count_page(c, p, change);
+    } else {
+        remember_2m(c, p, change);
     }
     pamt_unlock(m, p);
     return last;

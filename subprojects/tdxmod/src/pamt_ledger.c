@@ -368,6 +368,9 @@ bool tdxmod_pamt_region(TdxMod *m, uint64_t pa, TdxPamtRegion *out)
         const Tdmr *t = &m->tdmr[i];
         uint64_t at = MAX(pa, t->base) & ~(TDX_LEVEL_SIZE(TDX_2M) - 1);
 
+        if (pa >= t->base + t->size) {
+            continue;
+        }
         for (at = at < pa ? at + TDX_LEVEL_SIZE(TDX_2M) : at;
              at < t->base + t->size && !found; at += TDX_LEVEL_SIZE(TDX_2M)) {
             PamtRegion *r = pair_region(t, at);
