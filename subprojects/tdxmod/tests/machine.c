@@ -19,7 +19,7 @@
 #define FLAT_PAIRS      (768 * MIB)
 
 /* The SEAMCALL that this thread makes: an instruction pointer of its own. */
-static __thread uint64_t call_rip;
+static __thread uint64_t call_rip, call_rsp = MACHINE_RSP;
 
 static bool is_ram(const Machine *mc, uint64_t pa, size_t len)
 {
@@ -111,7 +111,7 @@ static void platform_call_site(void *opaque, TdxCallSite *site)
     (void)opaque;
     *site = (TdxCallSite){
         .rip = call_rip,
-        .rsp = MACHINE_RSP,
+        .rsp = call_rsp,
         .caller = { call_rip + 1, call_rip + 2 },
     };
 }
@@ -283,6 +283,11 @@ uint64_t seamcall_gpr(Machine *mc, unsigned lp, uint64_t gpr[16])
 uint64_t machine_rip(void)
 {
     return call_rip;
+}
+
+void machine_set_rsp(uint64_t rsp)
+{
+    call_rsp = rsp;
 }
 
 uint64_t seamcall(Machine *mc, unsigned lp, uint64_t rax, Regs in)

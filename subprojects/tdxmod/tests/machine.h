@@ -101,6 +101,8 @@ uint64_t seamcall(Machine *mc, unsigned lp, uint64_t rax, Regs in);
 uint64_t seamcall_gpr(Machine *mc, unsigned lp, uint64_t gpr[16]);
 /* The instruction pointer of this thread's last call (TdxCallSite.rip). */
 uint64_t machine_rip(void);
+/* The stack pointer of this thread's next calls, MACHINE_RSP at first. */
+void machine_set_rsp(uint64_t rsp);
 /* A TD exit of the TD that @lp runs; @gpr as tdxmod_td_exit(). */
 TdxAction machine_td_exit(Machine *mc, unsigned lp, bool suppress_ve, uint64_t gpr[16]);
 
