@@ -174,7 +174,7 @@ static TdxPamtCall opponent(PamtRegion *r, uint64_t status)
 
     switch (status) {
     case TDX_HPA_RANGE_NOT_FREE:
-        return r->backed ? r->add : r->assign;
+        return __atomic_load_n(&r->backed, __ATOMIC_ACQUIRE) ? r->add : r->assign;
     case TDX_NO_PAMT_PAGE_PAIR:
     case TDX_MISSING_PAMT_PAGE_PAIR:
         return r->remove;
@@ -189,6 +189,17 @@ static TdxPamtCall opponent(PamtRegion *r, uint64_t status)
     }
 }
 
+static bool has_in_pair(PamtRegion *r, uint64_t page)
+{
+    bool found;
+
+    g_mutex_lock(&r->lock);
+    found = __atomic_load_n(&r->backed, __ATOMIC_ACQUIRE) &&
+            (r->pair[0] == page || r->pair[1] == page);
+    g_mutex_unlock(&r->lock);
+    return found;
+}
+
 /* The region whose pair the page is part of; NULL: none. */
 static PamtRegion *region_of_pair_page(TdxMod *m, uint64_t page)
 {
@@ -199,7 +210,7 @@ static PamtRegion *region_of_pair_page(TdxMod *m, uint64_t page)
              pa += TDX_LEVEL_SIZE(TDX_2M)) {
             PamtRegion *r = pair_region(t, pa);
 
-            if (r && r->backed && (r->pair[0] == page || r->pair[1] == page)) {
+            if (r && has_in_pair(r, page)) {
                 return r;
             }
         }
