@@ -36,16 +36,19 @@ static bool needs_pair(const TdxCall *c, const MemOp *op)
     return c->m->dynamic_pamt && op->level == TDX_2M;
 }
 
-/* The pair for @page, reserved; its own memory is in use. */
-static uint64_t take_pair(TdxCall *c, const PamtPage *page, uint64_t pair[2])
+/* The pair in R12 and R13, reserved. */
+static uint64_t take_pair(TdxCall *c, uint64_t pair[2])
 {
     uint64_t status = TDX_SUCCESS;
 
     for (int i = 0; i < 2 && !status; i++) {
         pair[i] = c->gpr[pair_regs[i]];
-        status = pair_page_check(c->m, pair[i], pair_regs[i]);
+        status = pair_page_valid(c->m, pair[i], pair_regs[i]);
     }
-    return status ? status : pair_reserve(c, pair, pair_regs, page->pa, false);
+    for (int i = 0; i < 2 && !status; i++) {
+        status = pair_page_in_tdmr(c->m, pair[i], pair_regs[i]);
+    }
+    return status ? status : pair_reserve(c, pair, pair_regs, PAIR_NO_REGION);
 }
 
 /* The 2M page @page and its S-EPT entry become 512 4K ones. */
@@ -54,7 +57,7 @@ static uint64_t split(TdxCall *c, MemOp *op, PamtPage *page)
     uint64_t pair[2], status;
 
     if (needs_pair(c, op)) {
-        status = take_pair(c, page, pair);
+        status = take_pair(c, pair);
         if (status) {
             return status;
         }

@@ -149,16 +149,19 @@ struct pamt_entry *pamt_entry_at(TdxMod *m, const Tdmr *t, uint64_t pa, unsigned
 PamtRegion *pair_region(const Tdmr *t, uint64_t pa);
 /* The 4K entry of @pa in its region's pair; NULL: no pair, or not RAM. */
 struct pamt_entry *pair_entry(TdxMod *m, const Tdmr *t, uint64_t pa, uint64_t *entry_pa);
+/* Form of a page of a pair: OPERAND_INVALID|reg; OPERAND_ADDR_RANGE_ERROR|reg. */
+uint64_t pair_page_valid(TdxMod *m, uint64_t pa, unsigned reg);
+uint64_t pair_page_in_tdmr(TdxMod *m, uint64_t pa, unsigned reg);
 /*
- * Reserve two free pages as a pair of the region at @region, both or none.  Checks by
- * operand @reg[i]: OPERAND_BUSY, PAGE_NOT_FREE, OPERAND_ADDR_RANGE_ERROR.  The caller
- * has locked the region; @own: its pages are free, so they may be taken.
+ * Reserve two free pages as a pair, both or none.  By operand @reg[i]: OPERAND_BUSY or
+ * PAGE_NOT_FREE of the first, then of the second; then PAGE_NOT_FREE for a page that is
+ * part of a pair.  @own: PA of a free region that the caller has locked exclusively, so
+ * that its pages may be taken; or PAIR_NO_REGION.
  */
+#define PAIR_NO_REGION  UINT64_MAX
 uint64_t pair_reserve(TdxCall *c, const uint64_t pa[2], const unsigned reg[2],
-                      uint64_t region, bool own);
+                      uint64_t own);
 void pair_release(TdxCall *c, const uint64_t pa[2]);
-/* Form of a page of a pair: OPERAND_INVALID|reg, OPERAND_ADDR_RANGE_ERROR|reg. */
-uint64_t pair_page_check(TdxMod *m, uint64_t pa, unsigned reg);
 /*
  * The locked 2M entry @p gets the reserved pair, whose entries the caller filled so
  * that @used pages are in use; or it loses its pair, which @pair is then.

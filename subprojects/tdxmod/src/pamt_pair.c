@@ -136,58 +136,79 @@ bool pair_bits_init(TdxMod *m, const Tdmr *t, uint64_t pa)
 
 /* --- pairs -------------------------------------------------------------------- */
 
-uint64_t pair_page_check(TdxMod *m, uint64_t pa, unsigned reg)
+uint64_t pair_page_valid(TdxMod *m, uint64_t pa, unsigned reg)
 {
-    if (!tdx_private_hpa_valid(m, pa, TDX_PAGE_SIZE)) {
-        return tdx_operand(TDX_OPERAND_INVALID, reg);
-    }
+    return tdx_private_hpa_valid(m, pa, TDX_PAGE_SIZE)
+           ? TDX_SUCCESS : tdx_operand(TDX_OPERAND_INVALID, reg);
+}
+
+uint64_t pair_page_in_tdmr(TdxMod *m, uint64_t pa, unsigned reg)
+{
     return tdmr_find(m, pa) ? TDX_SUCCESS
                             : tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, reg);
 }
 
-/*
- * Mark one page as part of a pair.  Its own entry stays locked meanwhile, so that
- * nobody makes it a TD's page between the look at its type and the bit.
- */
-static uint64_t reserve_page(TdxCall *c, uint64_t pa, unsigned reg, uint64_t region,
-                             bool own, enum pair_place *place)
+/* Look at one page of a pair to be, and keep its entry locked in @p. */
+static uint64_t lock_free_page(TdxCall *c, PamtPage *p, uint64_t pa, unsigned reg,
+                               uint64_t own, enum pair_place *place)
 {
-    TdxMod *m = c->m;
-    bool inside = (pa & ~(TDX_LEVEL_SIZE(TDX_2M) - 1)) == region, taken;
-    PamtPage p = { 0 };
-    uint64_t st = inside ? 0 : pamt_lock_any(m, &p, reg, pa, LOCK_SHARED);
+    uint64_t st;
 
+    *place = PAIR_OWN;
+    if ((pa & ~(TDX_LEVEL_SIZE(TDX_2M) - 1)) == own) {
+        return TDX_SUCCESS;
+    }
+    st = pamt_lock_any(c->m, p, reg, pa, LOCK_SHARED);
     if (st) {
         return st;
     }
-    *place = inside ? PAIR_OWN : p.level == TDX_4K ? PAIR_BACKED : PAIR_UNBACKED;
-    taken = (inside ? !own : pamt_type(&p) != PT_NDA) ||
-            bit_change(m, tdmr_find(m, pa), pa, true);
-    pamt_unlock(m, &p);
-    return taken ? tdx_operand(TDX_PAGE_NOT_FREE, reg) : TDX_SUCCESS;
+    *place = p->level == TDX_4K ? PAIR_BACKED : PAIR_UNBACKED;
+    return pamt_type(p) == PT_NDA ? TDX_SUCCESS : tdx_operand(TDX_PAGE_NOT_FREE, reg);
 }
 
-uint64_t pair_reserve(TdxCall *c, const uint64_t pa[2], const unsigned reg[2],
-                      uint64_t region, bool own)
+/* Set the bits of both pages, or none: PAGE_NOT_FREE|reg. */
+static uint64_t mark_pair(TdxCall *c, const uint64_t pa[2], const unsigned reg[2])
 {
-    enum pair_place place[2];
-    uint64_t st = reserve_page(c, pa[0], reg[0], region, own, &place[0]);
+    const Tdmr *t0 = tdmr_find(c->m, pa[0]);
 
-    if (st) {
-        return st;
+    if (bit_change(c->m, t0, pa[0], true)) {
+        return tdx_operand(TDX_PAGE_NOT_FREE, reg[0]);
     }
-    st = reserve_page(c, pa[1], reg[1], region, own, &place[1]);
-    if (!st && !(tdx_zero_page(c->m, pa[0]) && tdx_zero_page(c->m, pa[1]))) {
+    if (bit_change(c->m, tdmr_find(c->m, pa[1]), pa[1], true)) {
+        bit_change(c->m, t0, pa[0], false);
+        return tdx_operand(TDX_PAGE_NOT_FREE, reg[1]);
+    }
+    if (!tdx_zero_page(c->m, pa[0]) || !tdx_zero_page(c->m, pa[1])) {
         pair_release(c, pa);
         return tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, reg[0]);
     }
-    if (st) {
-        bit_change(c->m, tdmr_find(c->m, pa[0]), pa[0], false);
-        return st;
-    }
-    ledger_placed(c, place[0]);
-    ledger_placed(c, place[1]);
     return TDX_SUCCESS;
+}
+
+/*
+ * The pages' own entries stay locked until their bits are set, so that nobody makes
+ * one of them a TD's page in between.
+ */
+uint64_t pair_reserve(TdxCall *c, const uint64_t pa[2], const unsigned reg[2],
+                      uint64_t own)
+{
+    enum pair_place place[2];
+    PamtPage p[2] = { 0 };
+    uint64_t st = lock_free_page(c, &p[0], pa[0], reg[0], own, &place[0]);
+
+    if (!st) {
+        st = lock_free_page(c, &p[1], pa[1], reg[1], own, &place[1]);
+    }
+    if (!st) {
+        st = mark_pair(c, pa, reg);
+    }
+    pamt_unlock(c->m, &p[1]);
+    pamt_unlock(c->m, &p[0]);
+    if (!st) {
+        ledger_placed(c, place[0]);
+        ledger_placed(c, place[1]);
+    }
+    return st;
 }
 
 void pair_release(TdxCall *c, const uint64_t pa[2])
@@ -203,7 +224,8 @@ static void set_2m(TdxMod *m, PamtPage *p, enum pamt_type type, uint64_t page0,
                    uint64_t aux)
 {
     pamt_set_bits_63_24(p->entry, page0 / TDX_PAGE_SIZE << 4);
-    p->entry->aux = aux;
+    /* Developers look at it without the lock. */
+    __atomic_store_n(&p->entry->aux, aux, __ATOMIC_RELAXED);
     __atomic_store_n(&p->entry->type, type, __ATOMIC_RELEASE);
     tdx_written(m, p->entry_pa, sizeof(*p->entry));
 }

@@ -50,7 +50,10 @@ static uint64_t pamt_add(TdxCall *c, uint64_t *region)
     uint64_t st = parse_region(c, region);
 
     for (int i = 0; i < 2 && !st; i++) {
-        st = pair_page_check(c->m, pair[i], pair_regs[i]);
+        st = pair_page_valid(c->m, pair[i], pair_regs[i]);
+        if (!st) {
+            st = pair_page_in_tdmr(c->m, pair[i], pair_regs[i]);
+        }
     }
     if (!st) {
         st = lock_unbacked(c, &p, *region);
@@ -58,7 +61,7 @@ static uint64_t pamt_add(TdxCall *c, uint64_t *region)
     if (st) {
         return st;
     }
-    st = pair_reserve(c, pair, pair_regs, *region, true);
+    st = pair_reserve(c, pair, pair_regs, *region);
     if (!st) {
         pair_attach(c, &p, pair, 0);
     }

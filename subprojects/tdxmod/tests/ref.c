@@ -54,12 +54,19 @@ static bool is_tdr(const Ref *f, uint64_t pa)
     return false;
 }
 
-uint64_t ref_operand(uint64_t pa, unsigned reg, uint64_t align)
+uint64_t ref_form(uint64_t pa, unsigned reg, uint64_t align)
 {
     if (pa % align || (pa & KEYID_BITS)) {
         return TDX_OPERAND_INVALID | reg;
     }
-    return pa < TDMR_END ? 0 : TDX_OPERAND_ADDR_RANGE_ERROR | reg;
+    return 0;
+}
+
+uint64_t ref_operand(uint64_t pa, unsigned reg, uint64_t align)
+{
+    uint64_t st = ref_form(pa, reg, align);
+
+    return st ? st : pa < TDMR_END ? 0 : TDX_OPERAND_ADDR_RANGE_ERROR | reg;
 }
 
 uint64_t ref_p4k(Ref *f, uint64_t pa, unsigned reg, unsigned type)
@@ -102,22 +109,35 @@ bool ref_release(Ref *f, uint64_t pa)
 
 /* --- pairs --- */
 
-static bool pair_page_free(Ref *f, uint64_t pa, uint64_t region, bool own)
+/* What the PAMT says of a page that is to be half of a pair. */
+static uint64_t pair_page(Ref *f, uint64_t pa, unsigned reg, uint64_t region, bool own)
 {
-    if (ref_index(pa) < 0 || ref_bit(f, pa)) {
-        return false;
-    }
+    bool taken;
+
     if (pa >> 21 == region >> 21) {
-        return own;
+        return own ? 0 : TDX_OPERAND_BUSY | reg;        /* held by the call itself */
     }
-    return ref_region(f, pa)->kind != REF_LEAF && !ref_page(f, pa)->type;
+    if (f->busy && pa == f->busy) {
+        return TDX_OPERAND_BUSY | reg;
+    }
+    taken = ref_index(pa) < 0 ? is_tdr(f, pa)
+                              : ref_region(f, pa)->kind == REF_LEAF ||
+                                ref_page(f, pa)->type;
+    return taken ? TDX_PAGE_NOT_FREE | reg : 0;
 }
 
 uint64_t ref_take_pair(Ref *f, const uint64_t pa[2], const unsigned reg[2],
                        uint64_t region, bool own)
 {
     for (int i = 0; i < 2; i++) {
-        if (!pair_page_free(f, pa[i], region, own) || (i && pa[0] == pa[1])) {
+        uint64_t st = pair_page(f, pa[i], reg[i], region, own);
+
+        if (st) {
+            return st;
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        if (ref_index(pa[i]) < 0 || ref_bit(f, pa[i]) || (i && pa[0] == pa[1])) {
             return TDX_PAGE_NOT_FREE | reg[i];
         }
     }
@@ -439,7 +459,7 @@ RefAnswer ref_call(Ref *f, const uint64_t gpr[16])
 
     memcpy(r, gpr, sizeof(a.value));
     memset(a.mask, 0xff, sizeof(a.mask));
-    f->held = 0;
+    f->held = f->busy = 0;
     switch (leaf) {
     case TDH_PHYMEM_PAMT_ADD:
         st = pamt_add(f, r);

@@ -79,6 +79,7 @@ typedef struct Ref {
     RefTd td[REF_TDS];
     uint64_t pairs, peak, adds, removes, own, unbacked, backed;
     uint64_t held;                      /* TDR that the present call has locked, or 0 */
+    uint64_t busy;                      /* another page that it has, exclusively, or 0 */
     uint64_t failures;                  /* PAMT.ADD and REMOVE, missing pairs */
 } Ref;
 

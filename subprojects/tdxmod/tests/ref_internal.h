@@ -13,7 +13,8 @@
 
 RefRegion *ref_region(Ref *f, uint64_t pa);
 RefPage *ref_page(Ref *f, uint64_t pa);
-/* Form of an HPA operand: OPERAND_INVALID, OPERAND_ADDR_RANGE_ERROR. */
+/* An HPA operand: OPERAND_INVALID; and then OPERAND_ADDR_RANGE_ERROR. */
+uint64_t ref_form(uint64_t pa, unsigned reg, uint64_t align);
 uint64_t ref_operand(uint64_t pa, unsigned reg, uint64_t align);
 /* The check of an explicit 4 KiB page. */
 uint64_t ref_p4k(Ref *f, uint64_t pa, unsigned reg, unsigned type);

@@ -303,19 +303,12 @@ static uint64_t demote(Mem *c, const uint64_t *in)
         st = ref_p4k(c->f, table, REF_R8, PT_NDA);
     }
     for (int i = 0; i < 2 && !st; i++) {
+        st = ref_form(pair[i], reg[i], 4096);
+    }
+    for (int i = 0; i < 2 && !st; i++) {
         st = ref_operand(pair[i], reg[i], 4096);
     }
-    if (!st && pair[0] == table) {
-        st = TDX_OPERAND_BUSY | REF_R12;
-    }
-    if (!st && pair[1] == table) {
-        /* Unless the first page is refused already. */
-        Ref copy = *c->f;
-        const uint64_t first[2] = { pair[0], pair[0] };
-
-        st = ref_take_pair(&copy, first, reg, pa, false);
-        st = st == (TDX_PAGE_NOT_FREE | REF_R12) ? st : TDX_OPERAND_BUSY | REF_R13;
-    }
+    c->f->busy = table;
     if (!st) {
         st = ref_take_pair(c->f, pair, reg, pa, false);
     }

@@ -344,12 +344,15 @@ static void test_demote_errors(void)
             { unbacked, p + 1, q, MISSING(R8) },
             { pair, p + 1, q, MISSING(R8) },
             { used, p + 1, q, METADATA(R8) },
-            /* Then the pair, as PAMT.ADD checks its own. */
+            /* Then the pair: forms, places, types, and last the bitmap. */
             { table, p + 1, q + 1, OPERAND(TDX_OPERAND_INVALID, R12) },
             { table, p | BAD_HKID, q, OPERAND(TDX_OPERAND_INVALID, R12) },
             { table, p, q + 2048, OPERAND(TDX_OPERAND_INVALID, R13) },
             { table, p, q | 1ull << 63, OPERAND(TDX_OPERAND_INVALID, R13) },
+            { table, 2 * GIB, q + 1, OPERAND(TDX_OPERAND_INVALID, R13) },
             { table, 2 * GIB, q, OPERAND(TDX_OPERAND_ADDR_RANGE_ERROR, R12) },
+            { table, used, 2 * GIB, OPERAND(TDX_OPERAND_ADDR_RANGE_ERROR, R13) },
+            { table, pair, used, OPERAND(TDX_PAGE_NOT_FREE, R13) },
             { table, p, 2 * GIB, OPERAND(TDX_OPERAND_ADDR_RANGE_ERROR, R13) },
             { table, used, q, OPERAND(TDX_PAGE_NOT_FREE, R12) },
             { table, p, used, OPERAND(TDX_PAGE_NOT_FREE, R13) },
@@ -366,9 +369,9 @@ static void test_demote_errors(void)
             g_assert_false(machine_pamt_bit(mc, p) || machine_pamt_bit(mc, q));
         }
     }
-    /* The page itself is in use; the call has locked it. */
-    assert_status(demote(&l, table, region, q), OPERAND(TDX_PAGE_NOT_FREE, R12));
-    assert_status(demote(&l, table, p, region + 4096), OPERAND(TDX_PAGE_NOT_FREE, R13));
+    /* The call itself has locked the page. */
+    assert_status(demote(&l, table, region, q), OPERAND(TDX_OPERAND_BUSY, R12));
+    assert_status(demote(&l, table, p, region + 4096), OPERAND(TDX_OPERAND_BUSY, R13));
     assert_status(demote(&l, region, p, q), OPERAND(TDX_OPERAND_BUSY, R8));
     /* So it has the S-EPT page. */
     assert_status(demote(&l, table, table, q), OPERAND(TDX_OPERAND_BUSY, R12));
