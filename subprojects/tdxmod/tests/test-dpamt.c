@@ -124,8 +124,10 @@ static void test_not_free(void)
             { other | TDX_2M, used, used, RANGE_NOT_FREE },
             /* A page of a TD, of a pair, of a 2 MiB page, of a reserved area. */
             { r, used, q, NOT_FREE(RDX) }, { r, p, used, NOT_FREE(R8) },
-            { r, pair, used, NOT_FREE(R8) }, { r, pair, q, NOT_FREE(RDX) }, { r, p, pair, NOT_FREE(R8) },
+            { r, pair, q, NOT_FREE(RDX) }, { r, p, pair, NOT_FREE(R8) },
             { r, p, pair + 4096, NOT_FREE(R8) },
+            /* The types of both pages come before the bitmap. */
+            { r, pair, used, NOT_FREE(R8) },
             { r, large + 4096, q, NOT_FREE(RDX) }, { r, p, large, NOT_FREE(R8) },
             { r, MIB, q, NOT_FREE(RDX) }, { r, p, 60 * MIB, NOT_FREE(R8) },
             /* The same page twice, wherever it is. */
