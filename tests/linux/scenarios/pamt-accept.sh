@@ -5,6 +5,6 @@
 # pamt: deepest-pairs
 # timeout: 240
 
-mib=384
+mib=256
 
 exec tdlaunch --mode fill --vcpus 4 --accept $mib --mem $((mib + 16)) --timeout 200

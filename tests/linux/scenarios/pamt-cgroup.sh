@@ -20,7 +20,7 @@ if ! echo ${limit}M > $group/memory.max; then
 fi
 
 fill() {        # fill MIB: a TD in the cgroup
-    sh -c "echo \$\$ > $group/cgroup.procs; exec tdlaunch --mode fill --vcpus 4 \
+    sh -c "echo \$\$ > $group/cgroup.procs; exec tdlaunch --mode fill --vcpus 2 \
         --accept $1 --mem 256 --quiet"
 }
 

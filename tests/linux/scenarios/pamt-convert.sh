@@ -5,8 +5,8 @@
 # machine: smp=4 mem=4G kernel=dynamic-pamt module=dynamic-pamt=on
 # timeout: 240
 
-mib=4
-rounds=6
+mib=2
+rounds=3
 
 tdlaunch --mode convert --accept $mib --rounds $rounds || exit
 tdlaunch --mode convert --vcpus 4 --accept $mib --rounds $rounds

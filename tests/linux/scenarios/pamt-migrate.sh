@@ -6,6 +6,6 @@
 
 ms=5
 
-tdlaunch --mode fill --vcpus 4 --accept 128 --mem 160 --migrate $ms || exit
-tdlaunch --mode storm --vcpus 3 --accept 4 --rounds 4 --migrate $ms || exit
+tdlaunch --mode fill --vcpus 4 --accept 64 --mem 96 --migrate $ms || exit
+tdlaunch --mode storm --vcpus 3 --accept 4 --rounds 2 --migrate $ms || exit
 tdlaunch --mode convert --vcpus 4 --accept 2 --rounds 3 --migrate $ms

@@ -7,9 +7,9 @@
 
 . /tests/scenario.sh
 
-every='2 3 5 11'        # allocations from one that fails to the next
-step=3                  # in making a TD: 1, 1 + step, ...
-mib=4
+every='2 5 11'        # allocations from one that fails to the next
+step=5                  # in making a TD: 1, 1 + step, ...
+mib=2
 
 mount -t debugfs debugfs /sys/kernel/debug 2> /dev/null
 faults=/sys/kernel/debug/fail_page_alloc
@@ -39,7 +39,7 @@ check "at least ten allocations were made to fail" [ $n -gt $((10 * step)) ]
 
 echo N > $faults/ignore-gfp-highmem     # the TD's own pages fail, too
 for n in $every; do
-    run --fail-every "$n"
+    run --fail-every "$n" --migrate 3      # so that it often enters KVM_RUN anew
 done
 lost=$((before - $(free_memory)))
 check "all memory came back ($lost KiB lost)" [ $lost -lt 1024 ]

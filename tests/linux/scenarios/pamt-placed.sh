@@ -6,12 +6,12 @@
 # pamt: placed-own placed-unbacked placed-backed deepest-pairs
 # timeout: 240
 
-mib=16
+mib=8
 
 # Memory in one piece: a pair is next to what it is for, or in the region before that.
 tdlaunch --mode fill --vcpus 2 --accept $mib || exit
 # N free pages in each of many regions, on one CPU so that its list deals them.
 for pages in 1 3; do
-    taskset 1 tdlaunch --mode fill --vcpus 2 --accept $mib --scatter 1024 \
+    taskset 1 tdlaunch --mode fill --vcpus 2 --accept $mib --scatter 256 \
         --scatter-pages $pages || exit
 done

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # L1 has no memory left while a TD faults: the TD waits until another process is killed
 # for its sake, and is killed itself when it is the one.
-# machine: smp=2 mem=1G kernel=dynamic-pamt module=dynamic-pamt=on
+# machine: smp=2 mem=3G kernel=dynamic-pamt module=dynamic-pamt=on append=memmap=1536M$256M
 # timeout: 240
 
 . /tests/scenario.sh
 
 hogs=8          # processes that hold all memory but ...
-left=48         # MiB
-mib=160         # what the TD wants
+left=32         # MiB
+mib=96          # what the TD wants
 
 # Not the shells: an OOM-SCORE-ADJUSTMENT of 1000 is killed first, of -1000 never.
 for pid in $$ $PPID; do

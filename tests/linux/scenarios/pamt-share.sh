@@ -5,7 +5,7 @@
 # machine: smp=4 mem=4G kernel=dynamic-pamt module=dynamic-pamt=on
 # timeout: 240
 
-mib=12
+mib=6
 
 for order in up down; do
     # On one CPU, whose list of free pages deals single pages to both.

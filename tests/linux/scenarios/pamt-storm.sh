@@ -6,7 +6,7 @@
 # timeout: 240
 
 mib=4
-rounds=4
+rounds=3
 
 taskset f tdlaunch --mode storm --vcpus 8 --accept $mib --rounds $rounds || exit
 taskset f tdlaunch --mode storm --tds 2 --vcpus 4 --accept $mib --rounds $rounds
