@@ -349,14 +349,13 @@ struct tdmr_info machine_bank_tdmr(const Machine *mc, unsigned bank)
 {
     uint64_t base = bank * mc->bank_stride;
     uint64_t size = mc->bank_stride, pamt_4k = base + PAMT_4K, pamt_2m = base + PAMT_2M;
-    uint64_t pamt_1g = base + PAMT_1G, reserved = GIB - PAMT_4K;
-    uint64_t bitmap = size / 4096 / 8;
+    uint64_t pamt_1g = base + PAMT_1G, reserved = PAMT_4K, end = GIB;
 
     if (mc->num_banks == 1) {
-        pamt_4k = FLAT_PAMT;
-        pamt_2m = pamt_4k + bitmap;
-        pamt_1g = pamt_2m + MAX(size / (2 * MIB) * 16, 4096);
-        reserved = FLAT_PAIRS - FLAT_PAMT;
+        reserved = pamt_1g = FLAT_PAMT;
+        pamt_2m = pamt_1g + MAX(size / GIB * 16, 4096);
+        pamt_4k = pamt_2m + size / (2 * MIB) * 16;
+        end = FLAT_PAIRS;
     }
     return (struct tdmr_info){
         .base = base,
@@ -366,8 +365,8 @@ struct tdmr_info machine_bank_tdmr(const Machine *mc, unsigned bank)
         .pamt_2m_base = pamt_2m,
         .pamt_2m_size = size / (2 * MIB) * 16,
         .pamt_4k_base = pamt_4k,
-        .pamt_4k_size = mc->dynamic ? bitmap : size / 4096 * 16,
-        .reserved = { { 0, PAGES }, { pamt_4k - base, reserved } },
+        .pamt_4k_size = mc->dynamic ? size / 4096 / 8 : size / 4096 * 16,
+        .reserved = { { 0, PAGES }, { reserved, end - reserved } },
     };
 }
 
