@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The emulator's own command line and QMP: what the tdx-module object refuses."""
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -11,62 +10,7 @@ from typing import Any, Dict, List, Sequence
 
 sys.path.insert(0, str(Path(__file__).parent / 'lib'))
 from tap import Tap  # noqa: E402
-
-from house import paths  # noqa: E402
-
-QEMU = os.environ.get('TDXEMU_QEMU', str(paths.QEMU))
-FIRMWARE = os.environ.get('TDXEMU_FIRMWARE', str(paths.FIRMWARE))
-MODULE = 'tdx-module,id=tdx0'
-
-
-def argv(cpu: str, *words: str) -> List[str]:
-    """A machine that waits before its first instruction."""
-    return [QEMU, '-L', FIRMWARE, '-machine', 'q35', '-accel', 'tcg', '-cpu', cpu,
-            '-m', '256M', '-nodefaults', '-no-user-config', '-display', 'none', '-S',
-            *words]
-
-
-def module(properties: str = '') -> Sequence[str]:
-    return ('-object', f'{MODULE},{properties}' if properties else MODULE)
-
-
-class Qmp:
-    """A stopped machine and its QMP, on its standard streams."""
-
-    def __init__(self, *words: str):
-        self.process = subprocess.Popen(argv('tdx', *words, '-qmp', 'stdio'),
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL)
-        self.answer()               # the greeting
-        self.send('qmp_capabilities')
-
-    def answer(self) -> Dict[str, Any]:
-        assert self.process.stdout
-        while True:
-            line = self.process.stdout.readline()
-            answer = json.loads(line or '{"error": {"desc": "the emulator has gone"}}')
-            if 'event' not in answer:
-                return answer
-
-    def send(self, command: str, **arguments: Any) -> Dict[str, Any]:
-        assert self.process.stdin
-        request = {'execute': command, 'arguments': arguments}
-        try:
-            self.process.stdin.write(json.dumps(request).encode() + b'\n')
-            self.process.stdin.flush()
-        except OSError:
-            pass                    # answer() tells
-        return self.answer()
-
-    def get(self, name: str) -> Any:
-        return self.send('qom-get', path='/objects/tdx0', property=name).get('return')
-
-    def __enter__(self) -> 'Qmp':
-        return self
-
-    def __exit__(self, *_exc) -> None:
-        self.process.kill()
-        self.process.communicate()
+from stopped import Qmp, argv, module  # noqa: E402
 
 
 class Refusals:
@@ -106,7 +50,8 @@ def properties(refuse: Refusals) -> None:
             ('keyid-bits=1', ('keyid-bits=1',)),
             ('keyid-bits=16', ('keyid-bits', 'from 1')),
             ('keyid-bits=4294967295', ('keyid-bits', 'from 1')),
-            ('dynamic-pamt=on', ('dynamic-pamt=on', 'not implemented')),
+            ('dynamic-pamt=on,keyid-bits=3,num-tdx-keyids=4,num-mktme-keyids=3',
+             ('dynamic-pamt=on', 'keyid-bits of at least 4')),
             ('dynamic-pamt=maybe', ('dynamic-pamt',)),
             ('version=', ('version', 'MAJOR.MINOR.UPDATE')),
             ('version=1.5', ('version', 'MAJOR.MINOR.UPDATE')),

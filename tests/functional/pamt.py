@@ -1,0 +1,222 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+# timeout: 300
+"""Dynamic PAMT as QMP and HMP show it: query-tdx-pamt and info tdx-pamt.
+
+A machine without the module, with one that does not offer it, before L1 has started,
+while a TD runs and after it; and the report of ./tdxemu run --check pamt.
+"""
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+sys.path.insert(0, str(Path(__file__).parent / 'lib'))
+from tap import Tap, tdxemu  # noqa: E402
+from stopped import Qmp, module  # noqa: E402
+
+from house import kernel, machine  # noqa: E402
+
+Info = Dict[str, Any]
+
+# All that is 0 before L1 has done anything.
+COUNTS = ('dynamic-bytes', 'pairs', 'peak-pairs', 'adds', 'removes', 'corruptions',
+          'deepest-pairs', 'placed-own', 'placed-unbacked', 'placed-backed', 'failures')
+LISTS = ('failed', 'last-failures', 'regions')
+
+# Each step ends with a line of output, and the next begins with a line of input.
+COMMAND = '''
+next() { echo "$1"; read -r _; }
+next start
+tdlaunch --hold --vcpus 2 > /tmp/hold &
+while ! grep -q running /tmp/hold; do sleep 0.1; done
+next held
+kill -KILL $!
+wait
+next killed
+'''
+
+
+# --- before L1 starts -----------------------------------------------------------------
+
+def without_module(tap: Tap) -> None:
+    with Qmp() as q:
+        answer = q.send('query-tdx-pamt')
+        tap.check('no TDX module' in answer.get('error', {}).get('desc', ''),
+                  'QMP: a machine without the module', str(answer))
+        said = q.hmp('info tdx-pamt')
+        tap.check('no TDX module' in said and len(said.splitlines()) == 1,
+                  'HMP: a machine without the module', said)
+
+
+def before_boot(tap: Tap, word: str) -> None:
+    text = f'dynamic-pamt={word}, before L1 starts'
+    with Qmp(*module(f'dynamic-pamt={word}')) as q:
+        info = q.send('query-tdx-pamt').get('return', {})
+        tap.check(info.get('offered') is (word == 'on') and info.get('enabled') is False,
+                  f'QMP: {text}: offered or not, but not enabled', str(info))
+        tap.check([info.get(n) for n in COUNTS] == [0] * len(COUNTS)
+                  and [info.get(n) for n in LISTS] == [[]] * len(LISTS),
+                  f'QMP: {text}: nothing has happened', str(info))
+        said = q.hmp('info tdx-pamt')
+        want = 'offered, not in use' if word == 'on' else 'not offered'
+        tap.check(re.search(f'^Dynamic PAMT: +{want}$', said.replace('\r', ''), re.M)
+                  is not None, f'HMP: {text}', said)
+        q.send('system_reset')
+        tap.check(q.send('query-tdx-pamt').get('return') == info,
+                  f'QMP: {text}: a reset changes nothing')
+
+
+def bad_input(tap: Tap) -> None:
+    with Qmp(*module('dynamic-pamt=on')) as q:
+        for arguments in ({'all': 'yes'}, {'all': 1}, {'all': None}, {'every': True},
+                          {'all': []}):
+            answer = q.send('query-tdx-pamt', **arguments)
+            tap.check('error' in answer, f'QMP: arguments {arguments}', str(answer))
+        for line in ('info tdx-pamt -x', 'info tdx-pamt 7', 'info tdx-pamtx'):
+            said = q.hmp(line)
+            tap.check('page pairs' not in said and said.strip() != '', f'HMP: {line}',
+                      said)
+        tap.check('return' in q.send('query-tdx-pamt', all=True),
+                  'QMP: the emulator goes on')
+        answer = q.send('qom-set', path='/objects/tdx0', property='dynamic-pamt',
+                        value=False)
+        tap.check('changed' in answer.get('error', {}).get('desc', ''),
+                  'QMP: dynamic-pamt of a machine that runs', str(answer))
+
+
+# --- a TD ------------------------------------------------------------------------------
+
+class Steps:
+    """Stands for L1's standard input and output, and asks at each step."""
+
+    def __init__(self) -> None:
+        read, write = os.pipe()
+        self.stdin = os.fdopen(read, 'rb')
+        self._go = os.fdopen(write, 'wb', buffering=0)
+        self._text = b''
+        self.now: Dict[str, Info] = {}
+        self.ever: Dict[str, Info] = {}
+        self.said: Dict[str, str] = {}
+        self.l1: machine.L1
+
+    def ready(self, l1: machine.L1) -> None:
+        self.l1 = l1
+
+    def write(self, data: bytes) -> None:
+        self._text += data
+        while b'\n' in self._text:
+            line, self._text = self._text.split(b'\n', 1)
+            name, qmp = line.decode(), self.l1.qmp
+            self.now[name] = qmp.command('query-tdx-pamt')
+            self.ever[name] = qmp.command('query-tdx-pamt', all=True)
+            self.said[name] = qmp.command('human-monitor-command', **{
+                'command-line': 'info tdx-pamt'}).replace('\r', '')
+            self._go.write(b'\n')
+
+    def flush(self) -> None:
+        pass
+
+
+def judge_running(tap: Tap, now: Info, said: str) -> None:
+    regions: List[Info] = now['regions']
+    tap.check(now['enabled'] and 0 < now['pairs'] == len(regions)
+              and now['dynamic-bytes'] == now['pairs'] * 8192
+              and now['adds'] - now['removes'] == now['pairs'] <= now['peak-pairs'],
+              'a TD that runs: pairs, bytes, adds and removes agree', str(now)[:400])
+    pages = [page for region in regions for page in region['pair']]
+    tap.check(len(set(pages)) == len(pages) == 2 * len(regions)
+              and all(page % 4096 == 0 for page in pages),
+              'each region has two pages, all of them different', str(regions)[:400])
+    placed = sum(now[f'placed-{n}'] for n in ('own', 'unbacked', 'backed'))
+    tap.check(placed == 2 * now['adds'], 'each page of a pair lay somewhere', str(placed))
+    tap.check(all(r['backed'] and r['address'] % (2 << 20) == 0
+                  and r['count'] == r['recount'] > 0 for r in regions),
+              'the module counts in each region what its entries say',
+              str(regions)[:400])
+    # The payload, TDR, TDCS, and two vCPUs' pages of control structures.
+    tap.check(sum(r['count'] for r in regions) > 32 + 1 + 4 + 2 * 6,
+              'it has the pages of a TD')
+    tap.check(all(r['add']['leaf'] == 'TDH.PHYMEM.PAMT.ADD' and r['assign'].get('page', 0)
+                  >> 21 == r['address'] >> 21
+                  and 0 < r['add']['number'] < r['assign']['number']
+                  and r['add']['cpu'] < 2 and r['add']['callers'] for r in regions),
+              'each region remembers who gave the pair and who took a page after that',
+              str(regions)[:800])
+    tap.check(0 < now['deepest-pairs'] <= 5,
+              'the deepest mapping took no more pairs than a cache holds',
+              str(now['deepest-pairs']))
+    tap.check(re.search('^Dynamic PAMT: +in use$', said, re.M) is not None
+              and all(f'{r["address"]:#014x}' in said for r in regions),
+              'HMP lists these regions', said[:400])
+
+
+def judge_ended(tap: Tap, steps: Steps) -> None:
+    now, ever = steps.now['killed'], steps.ever['killed']
+    tap.check(now['pairs'] == now['dynamic-bytes'] == 0 and now['regions'] == []
+              and now['adds'] == now['removes'] > 0,
+              'a TD that was killed: all pairs came back', str(now)[:400])
+    tap.check(now['failures'] == now['corruptions'] == 0 and now['failed'] == [],
+              'no call failed', str(now)[:400])
+    held = {r['address'] for r in steps.now['held']['regions']}
+    tap.check(held <= {r['address'] for r in ever['regions']}
+              and all(not r['backed'] and r['pair'] == [] and r['count'] == 0
+                      and r['remove']['number'] > r['release']['number']
+                      > r['add']['number'] for r in ever['regions']),
+              'with all=true these regions tell who took the pair back, and that it was '
+              'after the last page', str(ever['regions'])[:800])
+
+
+def a_td(tap: Tap, image: Path) -> None:
+    steps = Steps()
+    options = machine.Options(smp=2, mem='3G', kernel=image, module='dynamic-pamt=on')
+    with machine.L1(options, ['sh', '-c', COMMAND], steps.stdin, steps, None,
+                    steps.ready) as l1:
+        status = l1.wait(150)
+        tap.check(status == 0 and list(steps.now) == ['start', 'held', 'killed'],
+                  'L1 runs a TD', f'{status} {list(steps.now)}')
+    if tap.failed:
+        return
+    start = steps.ever['start']
+    tap.check(start['enabled'] and start['adds'] == 0 and start['regions'] == [],
+              'L1 has enabled it and given no pair before the first TD',
+              str(start)[:400])
+    # 1 bit for each 4K page, 16 bytes for each 2M: not the 16 bytes for each 4K page.
+    tap.check(3 << 15 <= start['static-bytes'] < 1 << 20,
+              'a bitmap takes the place of the static PAMT_4K',
+              str(start['static-bytes']))
+    judge_running(tap, steps.now['held'], steps.said['held'])
+    judge_ended(tap, steps)
+
+
+# --- the report -----------------------------------------------------------------------
+
+def checked_runs(tap: Tap, image: Path) -> None:
+    done = tdxemu('run', '--kernel', str(image), '--mem', '2G', '--check', 'pamt', '--',
+                  'sh', '-c', 'tdlaunch --quiet; exit 7')
+    tap.check(done.returncode == 7 and b'findings: none' in done.stderr,
+              'run --check pamt: a clean run keeps its status', str(done))
+    done = tdxemu('run', '--mem', '2G', '--check', 'pamt', '--', 'true')
+    tap.check(done.returncode == 1 and b'has not enabled Dynamic PAMT' in done.stderr,
+              'run --check pamt: a kernel without the series', str(done))
+    for words in (('--check', 'pamt'), ('--check', 'pamt', '--no-tdx', '--', 'true'),
+                  ('--check', 'pampt', '--', 'true')):
+        done = tdxemu('run', *words)
+        tap.check(done.returncode in (1, 2) and b'--check' in done.stderr,
+                  f'run {" ".join(words)}', str(done))
+
+
+def main() -> None:
+    tap = Tap()
+    without_module(tap)
+    for word in ('off', 'on'):
+        before_boot(tap, word)
+    bad_input(tap)
+    image = kernel.dynamic_pamt(debug=False) / 'bzImage'
+    a_td(tap, image)
+    checked_runs(tap, image)
+    tap.end()
+
+
+main()
