@@ -22,9 +22,7 @@ typedef struct Shared {
     int refcount[REGIONS];      /* atomic */
 
     /* Anarchy: who is at work where, and what came of it. */
-    struct {
-        int inside, entered;    /* atomic */
-    } region[REGIONS];
+    uint64_t visits[REGIONS];   /* atomic; 31:0 now, 63:32 begun so far */
     int paired[REGIONS * 512];  /* atomic: ADDs less REMOVEs of a page */
     int adds, removes, busy;    /* atomic */
 } Shared;
@@ -341,16 +339,18 @@ static void legal(uint64_t status, const uint64_t *set)
 typedef struct Visit {
     unsigned mask;
     bool other;                 /* somebody else was there in the meantime */
-    int entered[REGIONS];
+    uint32_t begun[REGIONS];
 } Visit;
 
 static void visit_begin(Shared *s, Visit *v)
 {
-    v->other = false;
     for (unsigned i = 0; i < REGIONS; i++) {
         if (v->mask & 1 << i) {
-            v->other |= g_atomic_int_add(&s->region[i].inside, 1) != 0;
-            v->entered[i] = g_atomic_int_add(&s->region[i].entered, 1) + 1;
+            uint64_t old = __atomic_fetch_add(&s->visits[i], 1ull << 32 | 1,
+                                              __ATOMIC_SEQ_CST);
+
+            v->other |= (uint32_t)old != 0;
+            v->begun[i] = (old >> 32) + 1;
         }
     }
 }
@@ -359,8 +359,9 @@ static void visit_end(Shared *s, Visit *v, uint64_t status)
 {
     for (unsigned i = 0; i < REGIONS; i++) {
         if (v->mask & 1 << i) {
-            v->other |= g_atomic_int_get(&s->region[i].entered) != v->entered[i];
-            g_atomic_int_add(&s->region[i].inside, -1);
+            uint64_t old = __atomic_fetch_sub(&s->visits[i], 1, __ATOMIC_SEQ_CST);
+
+            v->other |= old >> 32 != v->begun[i];
         }
     }
     if (TDX_STATUS_CODE(status) == TDX_OPERAND_BUSY) {
