@@ -212,7 +212,7 @@ def _make(tree: Path, obj: Path, base: Path, configs: List[Path]) -> None:
             step.remedy = 'this Linux is too old or lacks their dependencies'
             names = ' and '.join(_shown(c) for c in configs)
             step.fail(f'these options of {names} did not stick: ' + ' '.join(lost))
-    with Step('building Linux', 'linux-build', '2 to 8 min') as step:
+    with Step('building Linux', 'linux-build', '2 to 12 min') as step:
         step.run(make + ['bzImage'], env=env)
 
 
