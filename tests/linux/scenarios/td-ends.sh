@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # TDs that end badly: by a fatal error, a triple fault, the use of a page not accepted.
 # machine: smp=2 mem=3G
+# machine: smp=2 mem=3G kernel=dynamic-pamt module=dynamic-pamt=on
 # timeout: 150
 
 status=0
