@@ -12,12 +12,13 @@
 
 #define PAGES           96      /* small, so that calls meet each other's pages */
 #define REGIONS         3
+#define PAIR_PAGES      6       /* with Dynamic PAMT */
 #define TDS             3
 #define THREADS         4
 
 typedef struct Chaos {
     Machine *mc;
-    uint64_t page[PAGES], region[REGIONS];
+    uint64_t page[PAGES], region[REGIONS], pair[PAIR_PAGES];
     uint64_t params;
     bool no_sys;                /* only leaves that need READY */
     int answers;                /* atomic: successful calls */
@@ -35,6 +36,7 @@ static const uint8_t favourites[] = {
     TDH_MEM_PAGE_PROMOTE, TDH_MEM_PAGE_RELOCATE, TDH_MR_EXTEND, TDH_MR_FINALIZE,
     TDH_PHYMEM_PAGE_RECLAIM, TDH_PHYMEM_PAGE_RECLAIM, TDH_PHYMEM_PAGE_RDMD,
     TDH_PHYMEM_PAGE_WBINVD, TDH_PHYMEM_CACHE_WB, TDH_MEM_SEPT_RD, TDH_MEM_RD,
+    TDH_PHYMEM_PAMT_ADD, TDH_PHYMEM_PAMT_ADD, TDH_PHYMEM_PAMT_REMOVE,
 };
 /* Drawn seldom: they end the lives of TDs. */
 static const uint8_t finals[] = {
@@ -44,6 +46,13 @@ static const uint8_t finals[] = {
 static uint64_t any_page(Chaos *k, GRand *r)
 {
     return k->page[g_rand_int_range(r, 0, PAGES)];
+}
+
+/* A page for a pair: mostly of the few that are there for that. */
+static uint64_t any_pair_page(Chaos *k, GRand *r)
+{
+    return g_rand_int_range(r, 0, 8) ? k->pair[g_rand_int_range(r, 0, PAIR_PAGES)]
+                                     : any_page(k, r);
 }
 
 static uint64_t any_gpa(GRand *r)
@@ -135,12 +144,21 @@ static Regs likely(Chaos *k, GRand *r, unsigned leaf)
     case TDH_PHYMEM_PAGE_RDMD:
     case TDH_PHYMEM_PAGE_WBINVD:
         break;
+    case TDH_PHYMEM_PAMT_ADD:
+    case TDH_PHYMEM_PAMT_REMOVE:
+        regs.rcx = (g_rand_int_range(r, 0, 3) ? k->region[g_rand_int_range(r, 0, REGIONS)]
+                                              : any_page(k, r) & -2 * MIB) | TDX_2M;
+        regs.rdx = any_pair_page(k, r);
+        regs.r8 = any_pair_page(k, r);
+        break;
     default:                    /* MEM and MR leaves */
         regs.rcx = any_gpa(r);
         regs.rdx = k->page[g_rand_int_range(r, 0, TDS)];
         if ((regs.rcx & 7) == TDX_2M && g_rand_boolean(r)) {
             regs.r8 = k->region[g_rand_int_range(r, 0, REGIONS)];
         }
+        regs.r12 = any_pair_page(k, r);
+        regs.r13 = any_pair_page(k, r);
         break;
     }
     return regs;
@@ -173,6 +191,8 @@ static void random_call(Chaos *k, GRand *r, unsigned lp)
         gpr[TDX_RDX] = regs.rdx;
         gpr[TDX_R8] = regs.r8;
         gpr[TDX_R9] = regs.r9;
+        gpr[TDX_R12] = regs.r12;
+        gpr[TDX_R13] = regs.r13;
     } else if (g_rand_boolean(r)) {
         leaf = g_rand_int_range(r, 1, 70);      /* VP.ENTER has its own tests */
         if (ends_module(leaf) || (k->no_sys && leaf >= TDH_SYS_KEY_CONFIG &&
@@ -186,13 +206,18 @@ static void random_call(Chaos *k, GRand *r, unsigned lp)
     }
 }
 
-static void chaos_new(Chaos *k, unsigned lps)
+static void chaos_new(Chaos *k, unsigned lps, gconstpointer dynamic)
 {
     Life l;
 
     memset(k, 0, sizeof(*k));
-    k->mc = machine_new(lps, 1);
+    k->mc = machine_new_as((MachineShape){
+        .lps = lps, .pkgs = 1, .dynamic_pamt = dynamic != NULL,
+    });
     machine_ready(k->mc);
+    for (unsigned i = 0; i < PAIR_PAGES; i++) {
+        k->pair[i] = machine_pair_page(k->mc);
+    }
     for (unsigned i = 0; i < PAGES; i++) {
         k->page[i] = machine_page(k->mc);
     }
@@ -203,6 +228,21 @@ static void chaos_new(Chaos *k, unsigned lps)
     l.mc = k->mc;
     life_params(&l);
     k->params = l.params;
+}
+
+static void take_pairs_back(Machine *mc, uint64_t end)
+{
+    TdxPamtStats s;
+
+    mc->no_check = true;
+    for (uint64_t pa = 0; pa < end; pa += 2 * MIB) {
+        CALL(mc, 0, TDH_PHYMEM_PAMT_REMOVE, .rcx = pa | TDX_2M);
+    }
+    mc->no_check = false;
+    machine_check(mc);
+    tdxmod_pamt_stats(mc->mod, &s);
+    g_assert_cmpuint(s.pairs, ==, 0);
+    g_assert_cmpuint(s.adds, >, 0);
 }
 
 /*
@@ -238,6 +278,9 @@ static void take_all_back(Chaos *k)
     mc->no_check = false;
     machine_check(mc);
     g_assert_cmpuint(tdxmod_pages_in_use(mc->mod), ==, 0);
+    if (mc->dynamic) {
+        take_pairs_back(mc, end);
+    }
 }
 
 static unsigned calls(void)
@@ -247,12 +290,12 @@ static unsigned calls(void)
     return env ? atoi(env) : 40000;
 }
 
-static void test_one_lp(void)
+static void test_one_lp(gconstpointer dynamic)
 {
     Chaos k;
     g_autoptr(GRand) r = g_rand_new_with_seed(g_test_rand_int());
 
-    chaos_new(&k, 1);
+    chaos_new(&k, 1, dynamic);
     for (unsigned i = 0; i < calls(); i++) {
         /* A check costs more than a call. */
         k.mc->no_check = i % 16 != 0;
@@ -280,13 +323,13 @@ static gpointer work(gpointer opaque)
     return NULL;
 }
 
-static void test_threads(void)
+static void test_threads(gconstpointer dynamic)
 {
     Chaos k;
     Worker w[THREADS];
     GThread *t[THREADS];
 
-    chaos_new(&k, THREADS);
+    chaos_new(&k, THREADS, dynamic);
     k.mc->no_check = true;
     for (unsigned i = 0; i < THREADS; i++) {
         w[i] = (Worker){ &k, i, g_test_rand_int() };
@@ -312,14 +355,14 @@ static gpointer work_until_stopped(gpointer opaque)
 }
 
 /* TDH.SYS.DISABLE while other LPs work: they are told, nothing of them is left. */
-static void test_disable(void)
+static void test_disable(gconstpointer dynamic)
 {
     Chaos k;
     Worker w[THREADS - 1];
     GThread *t[THREADS - 1];
     unsigned done = 0;
 
-    chaos_new(&k, THREADS);
+    chaos_new(&k, THREADS, dynamic);
     k.mc->no_check = k.no_sys = true;
     for (unsigned i = 0; i < G_N_ELEMENTS(w); i++) {
         w[i] = (Worker){ &k, i, g_test_rand_int() };
@@ -349,18 +392,33 @@ static void test_disable(void)
     machine_free(k.mc);
 }
 
+/* A page of the PAMT arrays; with Dynamic PAMT also of a pair. */
+static uint64_t pamt_page(Chaos *k, GRand *r)
+{
+    if (!k->mc->dynamic) {
+        return 56 * MIB + g_rand_int_range(r, 512, 1024) * 4096ull;
+    }
+    switch (g_rand_int_range(r, 0, 3)) {
+    case 0:
+        return 56 * MIB;        /* the bitmap's first 128 MiB */
+    case 1:
+        return 60 * MIB;        /* 2M entries */
+    default:
+        return k->pair[g_rand_int_range(r, 0, PAIR_PAGES)];
+    }
+}
+
 /* RAM with the module's structures is overwritten between calls. */
-static void test_scribble(void)
+static void test_scribble(gconstpointer dynamic)
 {
     Chaos k;
     g_autoptr(GRand) r = g_rand_new_with_seed(g_test_rand_int());
 
-    chaos_new(&k, 2);
+    chaos_new(&k, 2, dynamic);
     k.mc->no_check = k.mc->scribbled = true;
     for (unsigned i = 0; i < calls(); i++) {
         if (g_rand_int_range(r, 0, 8) == 0) {
-            uint64_t pa = g_rand_boolean(r) ? any_page(&k, r) :
-                          56 * MIB + g_rand_int_range(r, 512, 1024) * 4096ull;
+            uint64_t pa = g_rand_boolean(r) ? any_page(&k, r) : pamt_page(&k, r);
             uint64_t *p = machine_ptr(k.mc, pa, 4096);
             unsigned at = g_rand_int_range(r, 0, g_rand_boolean(r) ? 512 : 32);
 
@@ -379,10 +437,22 @@ static void test_scribble(void)
 
 int main(int argc, char **argv)
 {
+    static const struct {
+        const char *path;
+        GTestDataFunc fn;
+    } tests[] = {
+        { "/random/one-lp", test_one_lp },
+        { "/random/threads", test_threads },
+        { "/random/disable", test_disable },
+        { "/random/scribble", test_scribble },
+    };
+
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/random/one-lp", test_one_lp);
-    g_test_add_func("/random/threads", test_threads);
-    g_test_add_func("/random/disable", test_disable);
-    g_test_add_func("/random/scribble", test_scribble);
+    for (size_t i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_autofree char *dynamic = g_strdup_printf("%s/dynamic-pamt", tests[i].path);
+
+        g_test_add_data_func(tests[i].path, NULL, tests[i].fn);
+        g_test_add_data_func(dynamic, "", tests[i].fn);
+    }
     return g_test_run();
 }
