@@ -152,8 +152,9 @@ def dynamic_pamt(debug: bool) -> Path:
 
     With `debug` it checks its locks and contexts, and has the planted mistakes in.
     """
-    return build(patches=paths.DYNAMIC_PAMT_PATCHES,
-                 fragments=[paths.KERNEL_DEBUG_CONFIG] if debug else [])
+    patches = paths.DYNAMIC_PAMT_PATCHES
+    return build(patches=patches, fragments=[
+        paths.KERNEL_DEBUG_CONFIG, patches / 'mistakes.config'] if debug else [])
 
 
 def _build_own(source: Path, series: List[Path], configs: List[Path]) -> Path:
