@@ -91,14 +91,11 @@ bool td_group_turn(struct td *td)
     return td->in_turn;
 }
 
-/* With an order, until all have arrived here and those that end earlier are gone. */
+/* With an order, until all have arrived here and those that end before this are gone. */
 bool td_group_step(struct td *td)
 {
     unsigned rank = td->index;
 
-    if (!td->group) {
-        return true;
-    }
     take_no_more_turns(td);
     atomic_fetch_add(&td->group->arrived, 1);
     wake(&td->group->arrived);

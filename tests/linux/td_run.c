@@ -239,10 +239,14 @@ static bool wait_port(struct td *td, struct kvm_run *run)
         sched_yield();
         return true;
     case TD_PORT_TURN:
-        td_group_turn(td);
+        if (!td_group_turn(td)) {
+            td_check(td, false, "the turn of this TD comes");
+        }
         return true;
     case TD_PORT_STEP:
-        td_check(td, td_group_step(td), "the other TDs have come so far");
+        if (td->group) {
+            td_check(td, td_group_step(td), "the other TDs have come so far");
+        }
         return true;
     default:
         return false;

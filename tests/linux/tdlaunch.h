@@ -120,7 +120,7 @@ void td_kick(struct td_vcpu *v);    /* out of KVM_RUN */
  */
 struct td_group *td_group_create(unsigned tds);
 bool td_group_turn(struct td *td);
-bool td_group_step(struct td *td);
+bool td_group_step(struct td *td);  /* in a group only */
 void td_group_leave(struct td *td); /* the TD is destroyed */
 
 /* td_stress.c: what makes a TD's life harder. */
