@@ -74,6 +74,14 @@ struct tdx_uapi_gmem {
 };
 #define TDX_UAPI_CREATE_GMEM _IOWR(KVMIO, 0xd4, struct tdx_uapi_gmem)
 
+struct tdx_uapi_pre_fault {
+    uint64_t gpa;               /* both move on by what was mapped */
+    uint64_t size;
+    uint64_t flags;
+    uint64_t padding[5];
+};
+#define TDX_UAPI_PRE_FAULT _IOWR(KVMIO, 0xd5, struct tdx_uapi_pre_fault)
+
 /* Sub-commands of KVM_MEMORY_ENCRYPT_OP */
 enum {
     TDX_CMD_CAPABILITIES, TDX_CMD_INIT_VM, TDX_CMD_INIT_VCPU, TDX_CMD_INIT_MEM_REGION,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What makes a TD's life harder: page allocations that fail, vCPUs that change CPU, L1
- * memory that is free in single pages only.
+ * What a TD's life may be like: page allocations fail, vCPUs change CPU, L1's memory is
+ * free in single pages only, memory is mapped before the TD touches it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -108,6 +108,49 @@ bool td_scatter(struct td *td)
         }
     }
     return true;
+}
+
+/* A vCPU's part of what the payload accepts. Returns NULL if KVM has mapped all of it. */
+static void *prefault_thread(void *arg)
+{
+    struct td_vcpu *v = arg;
+    uint64_t pages = v->td->opt->accept_mb * 256ULL, vcpus = v->td->opt->vcpus;
+    uint64_t from = pages * v->index / vcpus, to = pages * (v->index + 1) / vcpus;
+    struct tdx_uapi_pre_fault range = {
+        .gpa = TD_ACCEPT_GPA + from * PAGE_4K,
+        .size = (to - from) * PAGE_4K,
+    };
+
+    while (range.size) {
+        if (ioctl(v->fd, TDX_UAPI_PRE_FAULT, &range) && errno != EINTR &&
+            errno != EAGAIN) {
+            return v;
+        }
+    }
+    return NULL;
+}
+
+/* --prefault: all vCPUs at once map their parts, none of which runs yet. */
+void td_prefault(struct td *td)
+{
+    int64_t before = td_kvm_stat(td, "pages_4k"), pages = td->opt->accept_mb * 256LL;
+
+    for (unsigned i = 0; i < td->opt->vcpus; i++) {
+        struct td_vcpu *v = &td->vcpu[i];
+
+        v->started = !pthread_create(&v->thread, NULL, prefault_thread, v);
+    }
+    for (unsigned i = 0; i < td->opt->vcpus; i++) {
+        struct td_vcpu *v = &td->vcpu[i];
+        void *failed = v;
+
+        if (v->started) {
+            pthread_join(v->thread, &failed);
+        }
+        td_check(td, !failed, "vCPU %u: KVM_PRE_FAULT_MEMORY", i);
+    }
+    td_check(td, td_kvm_stat(td, "pages_4k") - before == pages,
+             "%lld pages are mapped before the TD runs", (long long)pages);
 }
 
 /* Every vCPU goes to the next CPU; every third time it leaves KVM_RUN, too. */

@@ -37,6 +37,7 @@ static const char usage[] =
     "  --fail-every N   the Nth page allocation in each KVM_RUN fails\n"
     "  --scatter MB     leave --scatter-pages N (default 1) of each of that many 2 MiB\n"
     "                   blocks to the TD first; best on one CPU\n"
+    "  --prefault       KVM maps the memory to accept before the TD runs\n"
     "  --hold           the same as --mode hold\n"
     "  --timeout S      a TD that runs longer has failed, default 120\n"
     "  --quiet          only failures and the summary of each TD\n"
@@ -226,6 +227,9 @@ static bool live_once(const struct options *opt, struct td_group *group, uint8_t
     }
     td_measure(td);
     if (td_create(td)) {
+        if (opt->prefault) {
+            td_prefault(td);
+        }
         td_run(td);
         check_end(td);
     }
@@ -330,7 +334,7 @@ static const struct {
 static const struct option words[] = {
     { "payload", 1, NULL, 'p' }, { "mode", 1, NULL, 'M' },  { "order", 1, NULL, 'o' },
     { "hold", 0, NULL, 'H' },    { "quiet", 0, NULL, 'q' }, { "json", 0, NULL, 'j' },
-    { "help", 0, NULL, 'h' },    { NULL, 0, NULL, 0 },
+    { "prefault", 0, NULL, 'f' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
 };
 #define WORDS (sizeof(words) / sizeof(words[0]))
 
@@ -349,6 +353,9 @@ static void parse_word(struct options *o, int c, char *arg)
         break;
     case 'H':
         o->mode = TD_MODE_HOLD;
+        break;
+    case 'f':
+        o->prefault = true;
         break;
     case 'q':
         o->quiet = true;

@@ -29,6 +29,7 @@ struct options {
     unsigned fail_every;        /* page allocations in one KVM_RUN until one fails */
     unsigned scatter_mb;        /* see td_scatter() */
     unsigned scatter_pages;
+    bool prefault;
     bool quiet;
     bool json;
 };
@@ -123,10 +124,11 @@ bool td_group_turn(struct td *td);
 bool td_group_step(struct td *td);  /* in a group only */
 void td_group_leave(struct td *td); /* the TD is destroyed */
 
-/* td_stress.c: what makes a TD's life harder. */
+/* td_stress.c */
 int td_fail_ioctl(struct td *td, int fd, unsigned long request, void *arg);
 int td_fail_run(struct td *td, int fd);
 bool td_scatter(struct td *td);
+void td_prefault(struct td *td);
 void *td_migrate_thread(void *td);
 
 /* td_measure.c: MRTD as the TDX module defines it, and the checks of a TDREPORT. */
