@@ -63,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     p = command('test', 'run all tests, or the suites named')
     p.add_argument('suites', nargs='*', metavar='SUITE',
                    help=f'{", ".join(suites.SUITES)}; or one test, as linux/td-one')
+    p.add_argument('--kernel', type=Path, metavar='BZIMAGE',
+                   help='your kernel with Dynamic PAMT for the scenarios linux/pamt-*, '
+                        'in the place of one with our patches')
     p = command('run', 'boot L1; with CMD run it there and exit with its status, '
                 'without start a shell')
     _machine_options(p)
@@ -166,10 +169,19 @@ def _run_checked(args: argparse.Namespace, options: machine.Options,
     if 'dynamic-pamt' not in options.module:
         options.module = ','.join(filter(None, (options.module, 'dynamic-pamt=on')))
     check = pamt.Check(Symbols.beside(options.kernel or kernel.default()))
-    status = machine.run_command(options, cmd, args.timeout, args.verbose, check)
+    bad: List[str] = []
+
+    def inspect(l1: machine.L1) -> None:
+        check(l1)
+        bad.extend(l1.bad_lines())
+    status = machine.run_command(options, cmd, args.timeout, args.verbose, inspect)
     for line in check.report():
         say(line)
-    return status or (1 if check.wrong else 0)
+    if bad:
+        say(f'WARN, BUG or failed SEAMCALL lines in L1\'s log: {len(bad)}')
+        for line in bad[:5]:
+            say(f'    {line}')
+    return status or (1 if check.wrong or bad else 0)
 
 
 def build_kernel(args: argparse.Namespace) -> int:
@@ -208,9 +220,9 @@ def dispatch(argv: List[str]) -> int:
         setup()
         return demo.run_dynamic_pamt() if args.dynamic_pamt else demo.run()
     if args.command == 'test':
-        suites.validate(args.suites)
+        suites.validate(args.suites, args.kernel)
         setup()
-        return suites.run(args.suites)
+        return suites.run(args.suites, args.kernel)
     bench.validate(args.names, args.runs)
     setup()
     return bench.run(args.names, args.runs, args.json)

@@ -225,10 +225,15 @@ def machine_options(words: Dict[str, str]) -> machine.Options:
                            tdx=words.get('tdx', 'yes') == 'yes')
 
 
+own_kernel: Optional[Path] = None       # a user's with Dynamic PAMT, in place of ours
+
+
 def _kernel(name: str) -> Optional[Path]:
     if name not in ('', 'dynamic-pamt'):
         raise Failure(f'a scenario asks for an unknown kernel {name}')
-    return kernel.dynamic_pamt(debug=True) / 'bzImage' if name else None
+    if not name:
+        return None
+    return own_kernel or kernel.dynamic_pamt(debug=True) / 'bzImage'
 
 
 def _pamt_check(options: machine.Options, needs: List[str]) -> Optional[pamt.Check]:
@@ -351,12 +356,19 @@ def _selection(names: List[str]) -> Dict[str, List[str]]:
     return selection
 
 
-def validate(names: List[str]) -> None:
+def validate(names: List[str], image: Optional[Path]) -> None:
     _selection(names)
+    if image:
+        kernel.check(image, tdx=True)
 
 
-def run(names: List[str]) -> int:
-    """Run the suites; the last line printed is the sum."""
+def run(names: List[str], image: Optional[Path] = None) -> int:
+    """Run the suites; the last line printed is the sum.
+
+    `image` is what scenarios boot that ask for the kernel with Dynamic PAMT.
+    """
+    global own_kernel  # pylint: disable=global-statement
+    own_kernel = image
     total = Tally()
     for name, only in _selection(names).items():
         say(f'== {name}')

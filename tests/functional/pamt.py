@@ -197,9 +197,15 @@ def checked_runs(tap: Tap, image: Path) -> None:
                   'sh', '-c', 'tdlaunch --quiet; exit 7')
     tap.check(done.returncode == 7 and b'findings: none' in done.stderr,
               'run --check pamt: a clean run keeps its status', str(done))
-    done = tdxemu('run', '--mem', '2G', '--check', 'pamt', '--', 'true')
+    done = tdxemu('run', '--mem', '2G', '--check', 'pamt', '--', 'tdlaunch', '--quiet')
     tap.check(done.returncode == 1 and b'has not enabled Dynamic PAMT' in done.stderr,
               'run --check pamt: a kernel without the series', str(done))
+    tap.check(b' 0 failed, destroyed' in done.stdout,
+              'dynamic-pamt=on: a kernel without the series runs a TD', str(done))
+    done = tdxemu('run', '--kernel', str(image), '--mem', '2G', '--module',
+                  'dynamic-pamt=off', '--', 'tdlaunch', '--quiet')
+    tap.check(done.returncode == 0 and b' 0 failed, destroyed' in done.stdout,
+              'dynamic-pamt=off: a kernel with the series runs a TD', str(done))
     for words in (('--check', 'pamt'), ('--check', 'pamt', '--no-tdx', '--', 'true'),
                   ('--check', 'pampt', '--', 'true')):
         done = tdxemu('run', *words)
