@@ -173,6 +173,9 @@ def judge(info: Info, names: Symbols, over: bool = True,
     """What is wrong, in sentences. @over: no TD is left; @needs: figures above 0."""
     if not info['offered']:
         return ['the module does not offer Dynamic PAMT; --module dynamic-pamt=on does']
+    if not info['enabled'] and not over:
+        return ['L1 ended with the module disabled, as a shutdown or reboot leaves it: '
+                'nothing is known of Dynamic PAMT']
     if not info['enabled']:
         return ['L1 has not enabled Dynamic PAMT in TDH.SYS.CONFIG: its kernel lacks the '
                 'series, or did not come that far']

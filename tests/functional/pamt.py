@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent / 'lib'))
 from tap import Tap, tdxemu  # noqa: E402
 from stopped import Qmp, module  # noqa: E402
 
-from house import kernel, machine  # noqa: E402
+from house import kernel, machine, pamt  # noqa: E402
+from house.symbols import Symbols  # noqa: E402
 
 Info = Dict[str, Any]
 
@@ -197,6 +198,15 @@ def checked_runs(tap: Tap, image: Path) -> None:
                   'sh', '-c', 'tdlaunch --quiet; exit 7')
     tap.check(done.returncode == 7 and b'findings: none' in done.stderr,
               'run --check pamt: a clean run keeps its status', str(done))
+    done = tdxemu('run', '--kernel', str(image), '--mem', '2G', '--check', 'pamt', '--',
+                  'sh', '-c', 'tdlaunch --quiet; echo "<1>BUG: none really" > /dev/kmsg')
+    tap.check(done.returncode == 1 and b'findings: none' in done.stderr
+              and b'in L1\'s log: 1\n' in done.stderr,
+              'run --check pamt: a line in L1\'s log', str(done))
+    done = tdxemu('run', '--kernel', str(image), '--mem', '2G', '--check', 'pamt', '--',
+                  'sh', '-c', 'tdlaunch --quiet; reboot -f; sleep 60')
+    tap.check(done.returncode == 125 and b'with the module disabled' in done.stderr,
+              'run --check pamt: an L1 that ends itself', str(done))
     done = tdxemu('run', '--mem', '2G', '--check', 'pamt', '--', 'tdlaunch', '--quiet')
     tap.check(done.returncode == 1 and b'has not enabled Dynamic PAMT' in done.stderr,
               'run --check pamt: a kernel without the series', str(done))
@@ -213,6 +223,41 @@ def checked_runs(tap: Tap, image: Path) -> None:
                   f'run {" ".join(words)}', str(done))
 
 
+class _Nmi:
+    """Takes L1's output, and sends it an NMI when a TD runs."""
+
+    def __init__(self) -> None:
+        self.l1: machine.L1
+
+    def ready(self, l1: machine.L1) -> None:
+        self.l1 = l1
+
+    def write(self, data: bytes) -> None:
+        if b'running' in data:
+            self.l1.qmp.command('inject-nmi')
+
+    def flush(self) -> None:
+        pass
+
+
+def panic(tap: Tap, image: Path) -> None:
+    """What is known of a TD's regions when L1 has panicked under it."""
+    nmi = _Nmi()
+    check = pamt.Check(Symbols.beside(image))
+    options = machine.Options(smp=2, mem='2G', kernel=image, module='dynamic-pamt=on',
+                              keep=True)
+    command = 'echo 1 > /proc/sys/kernel/unknown_nmi_panic; tdlaunch --hold'
+    with machine.L1(options, ['sh', '-c', command], None, nmi, None, nmi.ready) as l1:
+        status = l1.wait(60, check)
+        log = l1.dmesg()
+    info = check.info or {}
+    tap.check(status == machine.L1_DIED and any('Kernel panic' in s for s in log)
+              and info.get('pairs', 0) > 0 and len(info['regions']) >= info['pairs'],
+              'an L1 that panics leaves its regions to be looked at',
+              f'{status} {info}'[:400])
+    tap.check(check.wrong == [], 'the pages of its TD are no finding', str(check.wrong))
+
+
 def main() -> None:
     tap = Tap()
     without_module(tap)
@@ -222,6 +267,7 @@ def main() -> None:
     image = kernel.dynamic_pamt(debug=False) / 'bzImage'
     a_td(tap, image)
     checked_runs(tap, image)
+    panic(tap, image)
     tap.end()
 
 
