@@ -130,8 +130,9 @@ bool tdxmod_leaf_stats(TdxMod *m, bool guest, unsigned leaf, const char **name,
 uint64_t tdxmod_pages_in_use(TdxMod *m);
 
 /*
- * Dynamic PAMT as a developer looks at it.  Any thread may ask while LPs run; what
- * comes back of one region belongs together, several regions are no snapshot.
+ * Dynamic PAMT as a developer looks at it.  Any thread may ask while LPs run; pair and
+ * calls of one region belong together, but a page may come into use between count and
+ * recount, and several regions are no snapshot.
  */
 /* A SEAMCALL that a 2 MiB region remembers. */
 typedef struct TdxPamtCall {

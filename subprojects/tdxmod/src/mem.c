@@ -99,7 +99,7 @@ uint64_t mem_check_tracked(TdxCall *c, const MemOp *op, uint64_t bepoch)
 uint64_t mem_lock_page(TdxCall *c, const MemOp *op, PamtPage *page)
 {
     bool table = op->w.state == SEPT_NL_MAPPED || op->w.state == SEPT_NL_BLOCKED;
-    uint64_t status = pamt_lock_any(c->m, page, TDX_RCX, sept_entry_pa(c->m, op->w.value),
+    uint64_t status = pamt_lock_any(c, page, TDX_RCX, sept_entry_pa(c->m, op->w.value),
                                     LOCK_EXCLUSIVE);
 
     if (status) {
@@ -142,7 +142,7 @@ static uint64_t sept_add(TdxCall *c, MemOp *op, bool allow_existing, bool *consu
     if (status || op->w.state == SEPT_NL_MAPPED) {
         return status;
     }
-    status = pamt_lock(c->m, &page, TDX_R8, c->gpr[TDX_R8], PT_NDA, LOCK_EXCLUSIVE);
+    status = pamt_lock(c, &page, TDX_R8, c->gpr[TDX_R8], PT_NDA, LOCK_EXCLUSIVE);
     if (status) {
         return status;
     }
@@ -201,7 +201,7 @@ static uint64_t page_add(TdxCall *c, MemOp *op)
         !(from = tdx_map_page(c->m, source))) {
         return tdx_operand(TDX_OPERAND_INVALID, TDX_OPERAND_ID_R9);
     }
-    status = pamt_lock(c->m, &page, TDX_R8, c->gpr[TDX_R8], PT_NDA, LOCK_EXCLUSIVE);
+    status = pamt_lock(c, &page, TDX_R8, c->gpr[TDX_R8], PT_NDA, LOCK_EXCLUSIVE);
     if (status) {
         return status;
     }
@@ -240,7 +240,7 @@ static uint64_t page_aug(TdxCall *c, MemOp *op)
     uint64_t status = mem_entry(c, op, MEM_STATE(SEPT_FREE));
 
     if (!status) {
-        status = pamt_lock_free(c->m, &page, TDX_R8, hpa, op->level);
+        status = pamt_lock_free(c, &page, TDX_R8, hpa, op->level);
     }
     if (status) {
         return status;

@@ -41,7 +41,7 @@ static uint64_t page_relocate(TdxCall *c, MemOp *op)
         status = mem_check_tracked(c, op, pamt_bepoch(&old));
     }
     if (!status) {
-        status = pamt_lock(c->m, &new, TDX_R8, new_pa, PT_NDA, LOCK_EXCLUSIVE);
+        status = pamt_lock(c, &new, TDX_R8, new_pa, PT_NDA, LOCK_EXCLUSIVE);
     }
     if (!status && !pending && !copy_page(c->m, new_pa, old_pa)) {
         status = tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, TDX_R8);

@@ -78,7 +78,7 @@ static uint64_t demote(TdxCall *c, MemOp *op, PamtPage *page)
 
     status = mem_check_tracked(c, op, pamt_bepoch(page));
     if (!status) {
-        status = pamt_lock(c->m, &table, TDX_R8, table_pa, PT_NDA, LOCK_EXCLUSIVE);
+        status = pamt_lock(c, &table, TDX_R8, table_pa, PT_NDA, LOCK_EXCLUSIVE);
     }
     if (status) {
         return status;

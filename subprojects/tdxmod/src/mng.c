@@ -55,7 +55,7 @@ static uint64_t tdh_mng_create(TdxCall *c)
     if (hkid > UINT16_MAX || !tdx_hkid_private(m, hkid) || hkid >= TDX_MAX_HKIDS) {
         return operand_invalid(TDX_RDX);
     }
-    status = pamt_lock(m, &page, TDX_RCX, c->gpr[TDX_RCX], PT_NDA, LOCK_EXCLUSIVE);
+    status = pamt_lock(c, &page, TDX_RCX, c->gpr[TDX_RCX], PT_NDA, LOCK_EXCLUSIVE);
     if (status) {
         return status;
     }
@@ -134,7 +134,7 @@ static uint64_t add_tdcs_page(TdxCall *c, Td *td)
     if (tdr->num_tdcx >= TDCS_PAGES) {
         return TDX_TDCX_NUM_INCORRECT;
     }
-    status = pamt_lock(c->m, &page, TDX_RCX, pa, PT_NDA, LOCK_EXCLUSIVE);
+    status = pamt_lock(c, &page, TDX_RCX, pa, PT_NDA, LOCK_EXCLUSIVE);
     if (status) {
         return status;
     }

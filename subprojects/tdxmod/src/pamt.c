@@ -69,9 +69,10 @@ static bool ends_at(const TdxMod *m, const struct pamt_entry *e, unsigned level,
  * Fails with BUSY|id or ADDR_RANGE_ERROR|id, and then holds nothing; also with
  * PAGE_METADATA_INCORRECT|id where L1 made a 2M entry claim a pair.
  */
-static uint64_t walk(TdxMod *m, PamtPage *p, unsigned id, uint64_t pa, unsigned stop,
+static uint64_t walk(TdxCall *c, PamtPage *p, unsigned id, uint64_t pa, unsigned stop,
                      LockMode mode)
 {
+    TdxMod *m = c->m;
     const Tdmr *t = tdmr_find(m, pa);
 
     forget(p);
@@ -88,7 +89,7 @@ static uint64_t walk(TdxMod *m, PamtPage *p, unsigned id, uint64_t pa, unsigned 
         if (!e) {
             unlock_upper(p);
             if (m->dynamic_pamt && level == TDX_4K) {
-                ledger_corrupt(m, pa, "2M entry has no such page pair");
+                ledger_corrupt(c, pa, "2M entry has no such page pair");
                 return tdx_operand(TDX_PAGE_METADATA_INCORRECT, id);
             }
             return tdx_operand(TDX_OPERAND_ADDR_RANGE_ERROR, id);
@@ -116,16 +117,17 @@ static uint64_t walk(TdxMod *m, PamtPage *p, unsigned id, uint64_t pa, unsigned 
     }
 }
 
-uint64_t pamt_lock(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+uint64_t pamt_lock(TdxCall *c, PamtPage *p, unsigned reg, uint64_t pa,
                    enum pamt_type type, LockMode mode)
 {
+    TdxMod *m = c->m;
     uint64_t st;
 
     forget(p);
     if (!tdx_private_hpa_valid(m, pa, TDX_PAGE_SIZE)) {
         return tdx_operand(TDX_OPERAND_INVALID, reg);
     }
-    st = walk(m, p, reg, pa, TDX_4K, mode);
+    st = walk(c, p, reg, pa, TDX_4K, mode);
     if (st) {
         return st;
     }
@@ -144,9 +146,9 @@ uint64_t pamt_lock(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
     return TDX_SUCCESS;
 }
 
-uint64_t pamt_lock_region(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa)
+uint64_t pamt_lock_region(TdxCall *c, PamtPage *p, unsigned reg, uint64_t pa)
 {
-    return walk(m, p, reg, pa, TDX_2M, LOCK_EXCLUSIVE);
+    return walk(c, p, reg, pa, TDX_2M, LOCK_EXCLUSIVE);
 }
 
 /* The 2M page @p, locked exclusively, is free as a whole. */
@@ -159,19 +161,20 @@ static bool free_2m(TdxMod *m, const PamtPage *p)
                            : !(p->entry->aux & (PAMT_2M_USED | PAMT_2M_RSVD));
 }
 
-uint64_t pamt_lock_free(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+uint64_t pamt_lock_free(TdxCall *c, PamtPage *p, unsigned reg, uint64_t pa,
                         unsigned level)
 {
+    TdxMod *m = c->m;
     uint64_t st;
 
     if (level == TDX_4K) {
-        return pamt_lock(m, p, reg, pa, PT_NDA, LOCK_EXCLUSIVE);
+        return pamt_lock(c, p, reg, pa, PT_NDA, LOCK_EXCLUSIVE);
     }
     forget(p);
     if (!tdx_private_hpa_valid(m, pa, TDX_LEVEL_SIZE(level))) {
         return tdx_operand(TDX_OPERAND_INVALID, reg);
     }
-    st = walk(m, p, reg, pa, level, LOCK_EXCLUSIVE);
+    st = walk(c, p, reg, pa, level, LOCK_EXCLUSIVE);
     if (st) {
         return st;
     }
@@ -182,16 +185,16 @@ uint64_t pamt_lock_free(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
     return TDX_SUCCESS;
 }
 
-uint64_t pamt_lock_any(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+uint64_t pamt_lock_any(TdxCall *c, PamtPage *p, unsigned reg, uint64_t pa,
                        LockMode mode)
 {
-    return walk(m, p, reg, pa, TDX_4K, mode);
+    return walk(c, p, reg, pa, TDX_4K, mode);
 }
 
-uint64_t pamt_lock_level(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+uint64_t pamt_lock_level(TdxCall *c, PamtPage *p, unsigned reg, uint64_t pa,
                          unsigned level)
 {
-    return walk(m, p, reg, pa, level, LOCK_SHARED);
+    return walk(c, p, reg, pa, level, LOCK_SHARED);
 }
 
 /* The leaf entry of @pa with no lock; its level, or -1: there is none. */
@@ -257,8 +260,9 @@ void pamt_unlock(TdxMod *m, PamtPage *p)
 }
 
 /* Count 4K pages of a 2M region in and out in its entry; true: none is left. */
-static bool count_entry(TdxMod *m, const PamtPage *p, int change)
+static bool count_entry(TdxCall *c, const PamtPage *p, int change)
 {
+    TdxMod *m = c->m;
     struct pamt_entry *e = p->upper[UPPER_2M];
     uint64_t old, used;
 
@@ -266,7 +270,7 @@ static bool count_entry(TdxMod *m, const PamtPage *p, int change)
     do {
         used = old & PAMT_2M_USED;
         if (change < 0 ? used == 0 : used >= 512) {
-            ledger_corrupt(m, p->pa, "impossible number of pages in use");
+            ledger_corrupt(c, p->pa, "impossible number of pages in use");
             return false;
         }
         used += change;
@@ -285,7 +289,7 @@ static bool count_page(TdxCall *c, const PamtPage *p, int change)
     if (!change || !p->upper[UPPER_2M]) {
         return false;
     }
-    last = count_entry(c->m, p, change);
+    last = count_entry(c, p, change);
     if (!c->m->dynamic_pamt) {
         return false;
     }
@@ -450,7 +454,7 @@ uint64_t pamt_merge(TdxCall *c, unsigned reg, uint64_t pa, uint64_t owner,
     uint64_t entry_pa, st;
     const Tdmr *t;
 
-    st = walk(m, &p, reg, pa, TDX_2M, LOCK_EXCLUSIVE);
+    st = walk(c, &p, reg, pa, TDX_2M, LOCK_EXCLUSIVE);
     if (st) {
         return st;
     }

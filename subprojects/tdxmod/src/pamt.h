@@ -79,19 +79,19 @@ typedef struct PamtRegion {
  * OPERAND_INVALID, OPERAND_ADDR_RANGE_ERROR, OPERAND_BUSY,
  * PAGE_METADATA_INCORRECT, MISSING_PAMT_PAGE_PAIR, with operand @reg.
  */
-uint64_t pamt_lock(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+uint64_t pamt_lock(TdxCall *c, PamtPage *p, unsigned reg, uint64_t pa,
                    enum pamt_type type, LockMode mode);
 /* The same for a free page of @level (TDX_2M: all of its 4K pages are free). */
-uint64_t pamt_lock_free(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+uint64_t pamt_lock_free(TdxCall *c, PamtPage *p, unsigned reg, uint64_t pa,
                         unsigned level);
 /*
  * Lock whatever leaf covers @pa (RECLAIM, RDMD; S-EPT leaves): p->level says
  * its size.  The type is not checked.
  */
-uint64_t pamt_lock_any(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+uint64_t pamt_lock_any(TdxCall *c, PamtPage *p, unsigned reg, uint64_t pa,
                        LockMode mode);
 /* The same, but not below @level, for RDMD: shared. */
-uint64_t pamt_lock_level(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa,
+uint64_t pamt_lock_level(TdxCall *c, PamtPage *p, unsigned reg, uint64_t pa,
                          unsigned level);
 /*
  * A page known to be in use (an owner, an S-EPT page or leaf), found without
@@ -108,7 +108,7 @@ bool pamt_held(TdxMod *m, PamtPage *p, uint64_t pa, LockMode mode);
  * Lock the entry of the 2 MiB region at @pa, leaf or not, exclusively: BUSY|reg,
  * OPERAND_ADDR_RANGE_ERROR|reg.
  */
-uint64_t pamt_lock_region(TdxMod *m, PamtPage *p, unsigned reg, uint64_t pa);
+uint64_t pamt_lock_region(TdxCall *c, PamtPage *p, unsigned reg, uint64_t pa);
 
 /* Unlock with nothing changed.  A zeroed handle is ignored. */
 void pamt_unlock(TdxMod *m, PamtPage *p);
@@ -181,8 +181,10 @@ bool pair_bits_init(TdxMod *m, const Tdmr *t, uint64_t pa);
 /* pamt_ledger.c: who did what to a region, for developers */
 struct PamtLedger *ledger_new(void);
 void ledger_free(struct PamtLedger *l);
-/* TDH.SYS.CONFIG chose Dynamic PAMT; false: no memory.  And the end of it. */
-bool ledger_start(TdxMod *m, Tdmr tdmr[], unsigned n);
+/* TDH.SYS.CONFIG: room for regions, if there are any (false: no memory); figures are 0. */
+bool ledger_make_room(Tdmr tdmr[], unsigned n);
+void ledger_start(TdxMod *m);
+/* The module forgets its TDMRs; the figures stay to be looked at. */
 void ledger_stop(TdxMod *m);
 /* The region of @pa, made if need be; its 2M entry is locked exclusively. */
 PamtRegion *ledger_region(const Tdmr *t, uint64_t pa);
@@ -194,8 +196,8 @@ void ledger_placed(TdxCall *c, enum pair_place place);
 void ledger_page(TdxCall *c, PamtRegion *r, uint64_t pa, bool assigned);
 /* The call fails with @status; @pa: of the region; @page: which page was in the way. */
 void ledger_failure(TdxCall *c, uint64_t status, uint64_t pa, uint64_t page);
-/* L1 has written into PAMT memory: count and log it. */
-void ledger_corrupt(TdxMod *m, uint64_t pa, const char *what);
+/* The call finds that L1 has written into PAMT memory: count and log it. */
+void ledger_corrupt(TdxCall *c, uint64_t pa, const char *what);
 /* After each SEAMCALL; @gpr0: the registers as L1 gave them. */
 void ledger_after(TdxCall *c, uint64_t status, const uint64_t gpr0[16]);
 

@@ -38,10 +38,8 @@ void ledger_free(struct PamtLedger *l)
 
 /* --- the regions ---------------------------------------------------------------- */
 
-bool ledger_start(TdxMod *m, Tdmr tdmr[], unsigned n)
+bool ledger_make_room(Tdmr tdmr[], unsigned n)
 {
-    struct PamtLedger *l = m->ledger;
-
     for (unsigned i = 0; i < n; i++) {
         tdmr[i].region = g_try_new0(PamtRegion *, tdmr[i].size / TDX_LEVEL_SIZE(TDX_2M));
         if (!tdmr[i].region) {
@@ -51,13 +49,19 @@ bool ledger_start(TdxMod *m, Tdmr tdmr[], unsigned n)
             return false;
         }
     }
+    return true;
+}
+
+void ledger_start(TdxMod *m)
+{
+    struct PamtLedger *l = m->ledger;
+
     g_mutex_lock(&l->lock);
     l->pairs = l->peak = l->adds = l->removes = l->failures = l->deepest = 0;
     memset(l->placed, 0, sizeof(l->placed));
     memset(l->failed, 0, sizeof(l->failed));
     __atomic_store_n(&l->corruptions, 0, __ATOMIC_RELAXED);
     g_mutex_unlock(&l->lock);
-    return true;
 }
 
 static void free_regions(Tdmr *t)
@@ -100,11 +104,19 @@ PamtRegion *ledger_region(const Tdmr *t, uint64_t pa)
 
 /* --- what happened -------------------------------------------------------------- */
 
+/* Of the call; a TD's own calls and exits have no name here. */
+static const char *leaf_name(const TdxCall *c)
+{
+    const Leaf *row = c->guest ? NULL : c->m->host_leaf[c->leaf];
+
+    return row ? row->name : "a TD";
+}
+
 static TdxPamtCall call_now(TdxCall *c, uint64_t status, uint64_t page)
 {
     return (TdxPamtCall) {
         .number = __atomic_add_fetch(&c->m->ledger->calls, 1, __ATOMIC_RELAXED),
-        .leaf = c->m->host_leaf[c->leaf]->name,
+        .leaf = leaf_name(c),
         .lp = c->lp,
         .status = status,
         .page = page,
@@ -150,12 +162,13 @@ void ledger_page(TdxCall *c, PamtRegion *r, uint64_t pa, bool assigned)
     g_mutex_unlock(&r->lock);
 }
 
-void ledger_corrupt(TdxMod *m, uint64_t pa, const char *what)
+void ledger_corrupt(TdxCall *c, uint64_t pa, const char *what)
 {
     uint64_t region = pa & ~(TDX_LEVEL_SIZE(TDX_2M) - 1);
 
-    __atomic_fetch_add(&m->ledger->corruptions, 1, __ATOMIC_RELAXED);
-    tdx_log(m, "PAMT of region 0x%" PRIx64 " is corrupt: %s", region, what);
+    __atomic_fetch_add(&c->m->ledger->corruptions, 1, __ATOMIC_RELAXED);
+    tdx_log(c->m, "%s finds the PAMT of region 0x%" PRIx64 " corrupt: %s", leaf_name(c),
+            region, what);
 }
 
 /* --- what failed ---------------------------------------------------------------- */

@@ -158,7 +158,7 @@ static uint64_t lock_free_page(TdxCall *c, PamtPage *p, uint64_t pa, unsigned re
     if ((pa & ~(TDX_LEVEL_SIZE(TDX_2M) - 1)) == own) {
         return TDX_SUCCESS;
     }
-    st = pamt_lock_any(c->m, p, reg, pa, LOCK_SHARED);
+    st = pamt_lock_any(c, p, reg, pa, LOCK_SHARED);
     if (st) {
         return st;
     }
@@ -215,7 +215,7 @@ void pair_release(TdxCall *c, const uint64_t pa[2])
 {
     for (int i = 0; i < 2; i++) {
         if (!bit_change(c->m, tdmr_find(c->m, pa[i]), pa[i], false)) {
-            ledger_corrupt(c->m, pa[i], "bitmap does not have a page of a pair");
+            ledger_corrupt(c, pa[i], "bitmap does not have a page of a pair");
         }
     }
 }
@@ -279,6 +279,6 @@ bool pair_sound(TdxCall *c, const PamtPage *p)
                                                               __ATOMIC_RELAXED))) {
         return true;
     }
-    ledger_corrupt(c->m, p->pa, "2M entry is not what it was");
+    ledger_corrupt(c, p->pa, "2M entry is not what it was");
     return false;
 }

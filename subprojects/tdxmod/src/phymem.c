@@ -65,7 +65,7 @@ static uint64_t tdh_phymem_page_reclaim(TdxCall *c)
     if (!tdx_private_hpa_valid(m, pa, TDX_PAGE_SIZE)) {
         return tdx_operand(TDX_OPERAND_INVALID, TDX_RCX);
     }
-    st = pamt_lock_any(m, &p, TDX_RCX, pa, LOCK_EXCLUSIVE);
+    st = pamt_lock_any(c, &p, TDX_RCX, pa, LOCK_EXCLUSIVE);
     if (st) {
         return st;
     }
@@ -137,7 +137,7 @@ static uint64_t tdh_phymem_page_rdmd(TdxCall *c)
     if (level > TDX_1G || !tdx_private_hpa_valid(m, pa, TDX_LEVEL_SIZE(level))) {
         return tdx_operand(TDX_OPERAND_INVALID, TDX_RCX);
     }
-    st = pamt_lock_level(m, &p, TDX_RCX, pa, level);
+    st = pamt_lock_level(c, &p, TDX_RCX, pa, level);
     if (st) {
         return st;
     }
@@ -166,7 +166,7 @@ static uint64_t tdh_phymem_page_wbinvd(TdxCall *c)
     if (pa >> m->config.max_pa) {
         return tdx_operand(TDX_OPERAND_INVALID, TDX_RCX);
     }
-    st = pamt_lock(m, &p, TDX_RCX, pa & m->hpa_mask, PT_NDA, LOCK_SHARED);
+    st = pamt_lock(c, &p, TDX_RCX, pa & m->hpa_mask, PT_NDA, LOCK_SHARED);
     if (!st) {
         pamt_unlock(m, &p);
     }

@@ -27,7 +27,7 @@ static uint64_t parse_region(TdxCall *c, uint64_t *region)
 static uint64_t lock_unbacked(TdxCall *c, PamtPage *p, uint64_t region)
 {
     const PamtRegion *r;
-    uint64_t st = pamt_lock_region(c->m, p, TDX_RCX, region);
+    uint64_t st = pamt_lock_region(c, p, TDX_RCX, region);
 
     if (st) {
         return st;
@@ -110,7 +110,7 @@ static uint64_t remove_pair(TdxCall *c, PamtPage *p, uint64_t pair[2], uint64_t 
     }
     recount = pair_recount(c->m, r, page);
     if ((int)recount != __atomic_load_n(&r->used, __ATOMIC_RELAXED)) {
-        ledger_corrupt(c->m, p->pa, "entries in use are not as many as they were");
+        ledger_corrupt(c, p->pa, "entries in use are not as many as they were");
     }
     if (recount) {
         unsigned index = (*page - r->pa) / TDX_PAGE_SIZE;
@@ -137,7 +137,7 @@ static uint64_t tdh_phymem_pamt_remove(TdxCall *c)
     PamtPage p;
 
     if (!st) {
-        st = pamt_lock_region(c->m, &p, TDX_RCX, region);
+        st = pamt_lock_region(c, &p, TDX_RCX, region);
     }
     if (!st) {
         st = remove_pair(c, &p, pair, &page);

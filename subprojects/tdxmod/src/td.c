@@ -68,7 +68,7 @@ uint64_t td_lock(TdxCall *c, Td *td, unsigned reg, uint64_t pa, LockMode mode)
     uint64_t status;
 
     memset(td, 0, sizeof(*td));
-    status = pamt_lock(c->m, &td->page, reg, pa, PT_TDR, mode);
+    status = pamt_lock(c, &td->page, reg, pa, PT_TDR, mode);
     return status ? status : td_map(c, td, reg);
 }
 
@@ -194,7 +194,7 @@ uint64_t vcpu_lock(TdxCall *c, Vcpu *v, unsigned reg, uint64_t pa, LockMode mode
     uint64_t status;
 
     memset(v, 0, sizeof(*v));
-    status = pamt_lock(c->m, &v->page, reg, pa, PT_TDVPR, mode);
+    status = pamt_lock(c, &v->page, reg, pa, PT_TDVPR, mode);
     if (status) {
         return status;
     }

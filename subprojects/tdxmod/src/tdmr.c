@@ -268,10 +268,11 @@ uint64_t tdmr_config(TdxMod *m, uint64_t list_pa, unsigned n, bool dynamic_pamt)
             return st;
         }
     }
-    if (dynamic_pamt && !ledger_start(m, k->tdmr, n)) {
+    if (dynamic_pamt && !ledger_make_room(k->tdmr, n)) {
         tdx_log(m, "no memory of the emulator's for the regions of the TDMRs");
         return TDX_SYS_BUSY;
     }
+    ledger_start(m);
     memcpy(m->tdmr, k->tdmr, sizeof(m->tdmr));
     __atomic_store_n(&m->num_tdmrs, n, __ATOMIC_RELEASE);
     return TDX_SUCCESS;

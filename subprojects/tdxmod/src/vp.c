@@ -42,7 +42,7 @@ static uint64_t tdh_vp_create(TdxCall *c)
         status = td_check_state(c, &td);
     }
     if (!status) {
-        status = pamt_lock(c->m, &page, TDX_RCX, c->gpr[TDX_RCX], PT_NDA,
+        status = pamt_lock(c, &page, TDX_RCX, c->gpr[TDX_RCX], PT_NDA,
                            LOCK_EXCLUSIVE);
     }
     if (!status && !tdx_zero_page(c->m, page.pa)) {
@@ -73,7 +73,7 @@ static uint64_t add_tdvps_page(TdxCall *c, Td *td, Vcpu *v)
     if (v->vp->num_tdcx >= TDVPS_TDCX_PAGES) {
         return TDX_TDCX_NUM_INCORRECT;
     }
-    status = pamt_lock(c->m, &page, TDX_RCX, pa, PT_NDA, LOCK_EXCLUSIVE);
+    status = pamt_lock(c, &page, TDX_RCX, pa, PT_NDA, LOCK_EXCLUSIVE);
     if (status) {
         return status;
     }

@@ -113,6 +113,12 @@ void machine_assert_status(const char *file, int line, uint64_t status,
                            uint64_t expected);
 #define OPERAND(status, reg)    ((status) | TDX_OPERAND_ID_##reg)
 
+/*
+ * The call of a leaf, for functions of the model that want one: which leaf does not
+ * matter to them.  Needs module.h.
+ */
+#define CALLER(mod_)            (&(TdxCall){ .m = (mod_) })
+
 /* audit.c */
 /* A 2M PAMT entry as Dynamic PAMT has it in RAM. */
 typedef struct MachineEntry2m {

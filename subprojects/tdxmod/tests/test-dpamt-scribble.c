@@ -183,6 +183,11 @@ static void test_claimed(void)
 
             tdxmod_seamcall(s.mc->mod, 0, gpr, &s.mc->enter);
             g_assert_cmphex(gpr[TDX_R10] | gpr[TDX_R11], ==, 0);
+            gpr[TDX_RAX] = TDH_PHYMEM_PAGE_RECLAIM;
+            gpr[TDX_RCX] = s.none;
+            tdxmod_seamcall(s.mc->mod, 0, gpr, &s.mc->enter);
+            g_assert_cmphex(gpr[TDX_RAX], ==, METADATA(RCX));
+            g_assert_nonnull(strstr(s.mc->last_log, "TDH.PHYMEM.PAGE.RECLAIM finds"));
         }
         s.mc->no_check = true;
         same_figures(&s, f);

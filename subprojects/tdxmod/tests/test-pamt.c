@@ -17,15 +17,12 @@ static Machine *ready(void)
     return mc;
 }
 
-/* A leaf that changes pages; which one does not matter to static PAMT. */
-#define CALLER(mod_)    (&(TdxCall){ .m = (mod_) })
-
 /* Take a free page, as leaves do. */
 static void assign(Machine *mc, uint64_t pa, enum pamt_type type)
 {
     PamtPage p;
 
-    assert_status(pamt_lock(mc->mod, &p, TDX_R8, pa, PT_NDA, LOCK_EXCLUSIVE), 0);
+    assert_status(pamt_lock(CALLER(mc->mod), &p, TDX_R8, pa, PT_NDA, LOCK_EXCLUSIVE), 0);
     pamt_unlock_as(CALLER(mc->mod), &p, type, OWNER);
 }
 
@@ -33,7 +30,7 @@ static void release(Machine *mc, uint64_t pa, enum pamt_type type)
 {
     PamtPage p;
 
-    assert_status(pamt_lock(mc->mod, &p, TDX_R8, pa, type, LOCK_EXCLUSIVE), 0);
+    assert_status(pamt_lock(CALLER(mc->mod), &p, TDX_R8, pa, type, LOCK_EXCLUSIVE), 0);
     pamt_unlock_as(CALLER(mc->mod), &p, PT_NDA, 0);
 }
 
@@ -56,7 +53,7 @@ static void test_operand(void)
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
-        assert_status(pamt_lock(m, &p, TDX_R8, bad[i].pa, PT_NDA, LOCK_EXCLUSIVE),
+        assert_status(pamt_lock(CALLER(m), &p, TDX_R8, bad[i].pa, PT_NDA, LOCK_EXCLUSIVE),
                       bad[i].status);
         g_assert_null(p.entry);
     }
@@ -73,18 +70,18 @@ static void test_types(void)
 
     assign(mc, pa, PT_TDCX);
     g_assert_cmpuint(tdxmod_pages_in_use(m), ==, 1);
-    assert_status(pamt_lock(m, &p, TDX_RCX, pa, PT_NDA, LOCK_EXCLUSIVE),
+    assert_status(pamt_lock(CALLER(m), &p, TDX_RCX, pa, PT_NDA, LOCK_EXCLUSIVE),
                   OPERAND(TDX_PAGE_METADATA_INCORRECT, RCX));
-    assert_status(pamt_lock(m, &p, TDX_RCX, pa, PT_TDR, LOCK_SHARED),
+    assert_status(pamt_lock(CALLER(m), &p, TDX_RCX, pa, PT_TDR, LOCK_SHARED),
                   OPERAND(TDX_PAGE_METADATA_INCORRECT, RCX));
-    assert_status(pamt_lock(m, &p, TDX_RCX, pa, PT_TDCX, LOCK_SHARED), 0);
+    assert_status(pamt_lock(CALLER(m), &p, TDX_RCX, pa, PT_TDCX, LOCK_SHARED), 0);
     g_assert_cmphex(pamt_owner(&p), ==, OWNER);
     g_assert_cmpuint(p.level, ==, TDX_4K);
     pamt_unlock(m, &p);
     pamt_unlock(m, &p);                 /* nothing is held: ignored */
     release(mc, pa, PT_TDCX);
     g_assert_cmpuint(tdxmod_pages_in_use(m), ==, 0);
-    assert_status(pamt_lock(m, &p, TDX_RCX, pa, PT_NDA, LOCK_SHARED), 0);
+    assert_status(pamt_lock(CALLER(m), &p, TDX_RCX, pa, PT_NDA, LOCK_SHARED), 0);
     g_assert_cmphex(pamt_owner(&p), ==, 0);
     pamt_unlock(m, &p);
     machine_check(mc);
@@ -99,22 +96,23 @@ static void test_conflicts(void)
     uint64_t pa = machine_2m(mc);
 
     /* Shared with shared; not with exclusive; BUSY is said before the type. */
-    assert_status(pamt_lock(m, &p, TDX_RCX, pa, PT_NDA, LOCK_SHARED), 0);
-    assert_status(pamt_lock(m, &q, TDX_RCX, pa, PT_NDA, LOCK_SHARED), 0);
+    assert_status(pamt_lock(CALLER(m), &p, TDX_RCX, pa, PT_NDA, LOCK_SHARED), 0);
+    assert_status(pamt_lock(CALLER(m), &q, TDX_RCX, pa, PT_NDA, LOCK_SHARED), 0);
     pamt_unlock(m, &q);
-    assert_status(pamt_lock(m, &q, TDX_RDX, pa, PT_TDR, LOCK_EXCLUSIVE),
+    assert_status(pamt_lock(CALLER(m), &q, TDX_RDX, pa, PT_TDR, LOCK_EXCLUSIVE),
                   OPERAND(TDX_OPERAND_BUSY, RDX));
     /* The 2M page needs all its 4K pages to be left alone. */
-    assert_status(pamt_lock_free(m, &big, TDX_R8, pa, TDX_2M),
+    assert_status(pamt_lock_free(CALLER(m), &big, TDX_R8, pa, TDX_2M),
                   OPERAND(TDX_OPERAND_BUSY, R8));
     pamt_unlock(m, &p);
     /* Neighbours do not disturb each other. */
-    assert_status(pamt_lock(m, &p, TDX_RCX, pa, PT_NDA, LOCK_EXCLUSIVE), 0);
-    assert_status(pamt_lock(m, &q, TDX_RCX, pa + 4096, PT_NDA, LOCK_EXCLUSIVE), 0);
+    assert_status(pamt_lock(CALLER(m), &p, TDX_RCX, pa, PT_NDA, LOCK_EXCLUSIVE), 0);
+    assert_status(pamt_lock(CALLER(m), &q, TDX_RCX, pa + 4096, PT_NDA, LOCK_EXCLUSIVE),
+                  0);
     pamt_unlock(m, &q);
     pamt_unlock(m, &p);
-    assert_status(pamt_lock_free(m, &big, TDX_R8, pa, TDX_2M), 0);
-    assert_status(pamt_lock(m, &p, TDX_RCX, pa + 4096, PT_NDA, LOCK_SHARED),
+    assert_status(pamt_lock_free(CALLER(m), &big, TDX_R8, pa, TDX_2M), 0);
+    assert_status(pamt_lock(CALLER(m), &p, TDX_RCX, pa + 4096, PT_NDA, LOCK_SHARED),
                   OPERAND(TDX_OPERAND_BUSY, RCX));
     pamt_unlock(m, &big);
     machine_check(mc);
@@ -128,24 +126,24 @@ static void test_2m(void)
     PamtPage p;
     uint64_t pa = machine_2m(mc), epoch;
 
-    assert_status(pamt_lock_free(m, &p, TDX_R8, pa + 4096, TDX_2M),
+    assert_status(pamt_lock_free(CALLER(m), &p, TDX_R8, pa + 4096, TDX_2M),
                   OPERAND(TDX_OPERAND_INVALID, R8));
     /* One page in use, one reserved page: not free as a whole. */
     assign(mc, pa + 17 * 4096, PT_REG);
-    assert_status(pamt_lock_free(m, &p, TDX_R8, pa, TDX_2M),
+    assert_status(pamt_lock_free(CALLER(m), &p, TDX_R8, pa, TDX_2M),
                   OPERAND(TDX_PAGE_METADATA_INCORRECT, R8));
     release(mc, pa + 17 * 4096, PT_REG);
-    assert_status(pamt_lock_free(m, &p, TDX_R8, 56 * MIB, TDX_2M),
+    assert_status(pamt_lock_free(CALLER(m), &p, TDX_R8, 56 * MIB, TDX_2M),
                   OPERAND(TDX_PAGE_METADATA_INCORRECT, R8));
-    assert_status(pamt_lock_free(m, &p, TDX_R8, pa, TDX_2M), 0);
+    assert_status(pamt_lock_free(CALLER(m), &p, TDX_R8, pa, TDX_2M), 0);
     pamt_unlock_as(CALLER(m), &p, PT_REG, OWNER);
     g_assert_cmpuint(tdxmod_pages_in_use(m), ==, 512);
     /* Its 4K pages cannot be had singly, nor twice as a whole. */
-    assert_status(pamt_lock(m, &p, TDX_R8, pa + 4096, PT_NDA, LOCK_EXCLUSIVE),
+    assert_status(pamt_lock(CALLER(m), &p, TDX_R8, pa + 4096, PT_NDA, LOCK_EXCLUSIVE),
                   OPERAND(TDX_PAGE_METADATA_INCORRECT, R8));
-    assert_status(pamt_lock_free(m, &p, TDX_R8, pa, TDX_2M),
+    assert_status(pamt_lock_free(CALLER(m), &p, TDX_R8, pa, TDX_2M),
                   OPERAND(TDX_PAGE_METADATA_INCORRECT, R8));
-    assert_status(pamt_lock_any(m, &p, TDX_RCX, pa + 5 * 4096, LOCK_SHARED), 0);
+    assert_status(pamt_lock_any(CALLER(m), &p, TDX_RCX, pa + 5 * 4096, LOCK_SHARED), 0);
     g_assert_cmpuint(p.level, ==, TDX_2M);
     g_assert_cmphex(p.pa, ==, pa);
     pamt_unlock(m, &p);
@@ -154,19 +152,20 @@ static void test_2m(void)
     g_assert_cmpuint(epoch, ==, 7);
     g_assert_false(pamt_bepoch_get(m, pa, TDX_4K, &epoch));
     /* To 512 pages and back. */
-    assert_status(pamt_lock_any(m, &p, TDX_RCX, pa, LOCK_EXCLUSIVE), 0);
+    assert_status(pamt_lock_any(CALLER(m), &p, TDX_RCX, pa, LOCK_EXCLUSIVE), 0);
     assert_status(pamt_split(CALLER(m), &p, NULL), 0);
     pamt_unlock(m, &p);
     machine_check(mc);
     g_assert_cmpuint(tdxmod_pages_in_use(m), ==, 512);
-    assert_status(pamt_lock(m, &p, TDX_RCX, pa + 511 * 4096, PT_REG, LOCK_SHARED), 0);
+    assert_status(pamt_lock(CALLER(m), &p, TDX_RCX, pa + 511 * 4096, PT_REG,
+                            LOCK_SHARED), 0);
     g_assert_cmphex(pamt_owner(&p), ==, OWNER);
     pamt_unlock(m, &p);
     assert_status(pamt_merge(CALLER(m), TDX_RCX, pa, OWNER + 4096, NULL),
                   OPERAND(TDX_PAGE_METADATA_INCORRECT, RCX));
     assert_status(pamt_merge(CALLER(m), TDX_RCX, pa, OWNER, NULL), 0);
     machine_check(mc);
-    assert_status(pamt_lock_any(m, &p, TDX_RCX, pa, LOCK_EXCLUSIVE), 0);
+    assert_status(pamt_lock_any(CALLER(m), &p, TDX_RCX, pa, LOCK_EXCLUSIVE), 0);
     g_assert_cmpuint(p.level, ==, TDX_2M);
     pamt_unlock_as(CALLER(m), &p, PT_NDA, 0);
     g_assert_cmpuint(tdxmod_pages_in_use(m), ==, 0);
@@ -183,7 +182,7 @@ static void test_keep_leaf(void)
     uint64_t pa = machine_page(mc);
 
     assign(mc, pa, PT_TDVPR);
-    assert_status(pamt_lock(m, &p, TDX_RCX, pa, PT_TDVPR, LOCK_SHARED), 0);
+    assert_status(pamt_lock(CALLER(m), &p, TDX_RCX, pa, PT_TDVPR, LOCK_SHARED), 0);
     pamt_keep_leaf(&p);
     g_assert_cmphex(p.entry->lock, ==, 1);
     g_assert_cmphex(p.upper[0]->lock, ==, 0);
@@ -217,11 +216,12 @@ static void test_scribbled(void)
         memset(machine_ptr(mc, 56 * MIB, 4 * MIB + 65536 + 4096), byte,
                4 * MIB + 65536 + 4096);
         for (int level = TDX_4K; level <= TDX_2M; level++) {
-            if (!pamt_lock_free(m, &p, TDX_R8, pa & -TDX_LEVEL_SIZE(level), level)) {
+            if (!pamt_lock_free(CALLER(m), &p, TDX_R8, pa & -TDX_LEVEL_SIZE(level),
+                                level)) {
                 pamt_unlock_as(CALLER(m), &p, PT_REG, OWNER);
             }
         }
-        if (!pamt_lock_any(m, &p, TDX_R8, pa, LOCK_EXCLUSIVE)) {
+        if (!pamt_lock_any(CALLER(m), &p, TDX_R8, pa, LOCK_EXCLUSIVE)) {
             pamt_unlock_as(CALLER(m), &p, PT_NDA, 0);
         }
         g_assert_cmpuint(tdxmod_pages_in_use(m), <=, 2 * GIB / 4096);
@@ -245,7 +245,7 @@ static void take_and_give(Race *r, unsigned i)
     TdxMod *m = r->mc->mod;
     PamtPage p;
 
-    if (pamt_lock(m, &p, TDX_R8, r->base + i * 4096, PT_NDA, LOCK_EXCLUSIVE)) {
+    if (pamt_lock(CALLER(m), &p, TDX_R8, r->base + i * 4096, PT_NDA, LOCK_EXCLUSIVE)) {
         return;
     }
     pamt_unlock_as(CALLER(m), &p, PT_REG, OWNER);
@@ -254,7 +254,7 @@ static void take_and_give(Race *r, unsigned i)
     }
     g_atomic_int_inc(&r->assigned);
     g_atomic_int_add(&r->owners[i], -1);
-    while (pamt_lock(m, &p, TDX_R8, r->base + i * 4096, PT_REG, LOCK_EXCLUSIVE)) {
+    while (pamt_lock(CALLER(m), &p, TDX_R8, r->base + i * 4096, PT_REG, LOCK_EXCLUSIVE)) {
         g_thread_yield();
     }
     pamt_unlock_as(CALLER(m), &p, PT_NDA, 0);
@@ -267,7 +267,7 @@ static gpointer racer(gpointer opaque)
     PamtPage p;
 
     for (unsigned n = 0; n < ROUNDS; n++) {
-        if (n % 16 == 0 && !pamt_lock_free(r->mc->mod, &p, TDX_R8, r->base, TDX_2M)) {
+        if (n % 16 == 0 && !pamt_lock_free(CALLER(r->mc->mod), &p, TDX_R8, r->base, TDX_2M)) {
             for (unsigned i = 0; i < 512; i++) {
                 if (g_atomic_int_get(&r->owners[i])) {
                     g_atomic_int_inc(&r->broken);

@@ -164,7 +164,7 @@ static void test_wbinvd(void)
 static void hold(Machine *mc, PamtPage *p, uint64_t pa, enum pamt_type type,
                  LockMode mode)
 {
-    assert_status(pamt_lock(mc->mod, p, TDX_R13, pa, type, mode), TDX_SUCCESS);
+    assert_status(pamt_lock(CALLER(mc->mod), p, TDX_R13, pa, type, mode), TDX_SUCCESS);
 }
 
 static void test_busy(void)
