@@ -181,7 +181,7 @@ bool pair_bits_init(TdxMod *m, const Tdmr *t, uint64_t pa);
 /* pamt_ledger.c: who did what to a region, for developers */
 struct PamtLedger *ledger_new(void);
 void ledger_free(struct PamtLedger *l);
-/* TDH.SYS.CONFIG: room for regions, if there are any (false: no memory); figures are 0. */
+/* TDH.SYS.CONFIG: room for the regions (false: no memory); the figures begin at 0. */
 bool ledger_make_room(Tdmr tdmr[], unsigned n);
 void ledger_start(TdxMod *m);
 /* The module forgets its TDMRs; the figures stay to be looked at. */

@@ -267,7 +267,8 @@ static gpointer racer(gpointer opaque)
     PamtPage p;
 
     for (unsigned n = 0; n < ROUNDS; n++) {
-        if (n % 16 == 0 && !pamt_lock_free(CALLER(r->mc->mod), &p, TDX_R8, r->base, TDX_2M)) {
+        if (n % 16 == 0 &&
+            !pamt_lock_free(CALLER(r->mc->mod), &p, TDX_R8, r->base, TDX_2M)) {
             for (unsigned i = 0; i < 512; i++) {
                 if (g_atomic_int_get(&r->owners[i])) {
                     g_atomic_int_inc(&r->broken);
