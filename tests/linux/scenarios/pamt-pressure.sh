@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # L1 has no memory left while a TD faults: the TD waits until another process is killed
 # for its sake, and is killed itself when it is the one.
-# machine: smp=2 mem=3G kernel=dynamic-pamt module=dynamic-pamt=on append=memmap=1536M$256M
+# machine: mem=3G kernel=dynamic-pamt module=dynamic-pamt=on append=memmap=1536M$256M
 # timeout: 240
 
 . /tests/scenario.sh
