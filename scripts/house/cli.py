@@ -217,7 +217,7 @@ def dispatch(argv: List[str]) -> int:
     if args.command == 'kernel':
         return build_kernel(args)
     if args.command == 'demo':
-        setup()
+        setup(with_kernel=not args.dynamic_pamt)
         return demo.run_dynamic_pamt() if args.dynamic_pamt else demo.run()
     if args.command == 'test':
         suites.validate(args.suites, args.kernel)

@@ -264,7 +264,7 @@ def main() -> None:
     for word in ('off', 'on'):
         before_boot(tap, word)
     bad_input(tap)
-    image = kernel.dynamic_pamt(debug=False) / 'bzImage'
+    image = kernel.dynamic_pamt(debug=True) / 'bzImage'
     a_td(tap, image)
     checked_runs(tap, image)
     panic(tap, image)
