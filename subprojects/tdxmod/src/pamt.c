@@ -33,11 +33,6 @@ static struct pamt_entry *find_entry(TdxMod *m, const Tdmr *t, uint64_t pa,
                                               : pamt_entry_at(m, t, pa, level, entry_pa);
 }
 
-static enum pamt_type entry_type(const struct pamt_entry *e)
-{
-    return __atomic_load_n(&e->type, __ATOMIC_ACQUIRE) & 31;
-}
-
 static void unlock_upper(PamtPage *p)
 {
     if (p->upper_held) {
@@ -61,7 +56,7 @@ static bool ends_at(const TdxMod *m, const struct pamt_entry *e, unsigned level,
 {
     enum pamt_type down = m->dynamic_pamt && level == TDX_2M ? PT_PAMT : PT_NDA;
 
-    return level == stop || entry_type(e) != down;
+    return level == stop || pamt_entry_type(e) != down;
 }
 
 /*
@@ -237,7 +232,7 @@ uint64_t pamt_lock_implicit(TdxMod *m, PamtPage *p, unsigned id, uint64_t pa,
         forget(p);
         return tdx_operand(TDX_OPERAND_BUSY, id);
     }
-    if (entry_type(p->entry) != type) {
+    if (pamt_entry_type(p->entry) != type) {
         pamt_unlock(m, p);
         return tdx_operand(TDX_PAGE_METADATA_INCORRECT, id);
     }
@@ -331,14 +326,9 @@ bool pamt_unlock_as(TdxCall *c, PamtPage *p, enum pamt_type type, uint64_t owner
     return last;
 }
 
-static uint64_t entry_owner(const struct pamt_entry *e)
-{
-    return pamt_bits_63_24(e) * TDX_PAGE_SIZE;
-}
-
 uint64_t pamt_owner(const PamtPage *p)
 {
-    return entry_owner(p->entry);
+    return pamt_entry_owner(p->entry);
 }
 
 uint64_t pamt_bepoch(const PamtPage *p)
@@ -355,7 +345,7 @@ static struct pamt_entry *find_blockable(TdxMod *m, uint64_t pa, unsigned level,
     if (find_leaf(m, pa, &e, entry_pa) != (int)level) {
         return NULL;
     }
-    type = entry_type(e);
+    type = pamt_entry_type(e);
     return type == PT_REG || type == PT_EPT ? e : NULL;
 }
 
@@ -382,106 +372,10 @@ bool pamt_bepoch_set(TdxMod *m, uint64_t pa, unsigned level, uint64_t epoch)
     return e != NULL;
 }
 
-/* Where the 4K entry of @pa is, or will be once @pair belongs to its region. */
-static struct pamt_entry *entry_4k(TdxMod *m, const Tdmr *t, uint64_t pa,
-                                   const uint64_t pair[2], uint64_t *entry_pa)
-{
-    unsigned index = pa / TDX_PAGE_SIZE % 512;
-
-    if (!m->dynamic_pamt) {
-        return pamt_entry_at(m, t, pa, TDX_4K, entry_pa);
-    }
-    *entry_pa = pair[index / PAMT_ENTRIES_PER_PAGE] +
-                index % PAMT_ENTRIES_PER_PAGE * sizeof(struct pamt_entry);
-    return tdx_map(m, *entry_pa, sizeof(struct pamt_entry));
-}
-
-uint64_t pamt_split(TdxCall *c, PamtPage *p, const uint64_t pair[2])
-{
-    TdxMod *m = c->m;
-    const Tdmr *t = tdmr_find(m, p->pa);
-    uint64_t entry_pa;
-
-    if (p->level != TDX_2M || !t) {
-        return TDX_PAGE_METADATA_INCORRECT;
-    }
-    for (uint64_t pa = p->pa; pa < p->pa + TDX_LEVEL_SIZE(TDX_2M); pa += TDX_PAGE_SIZE) {
-        struct pamt_entry *e = entry_4k(m, t, pa, pair, &entry_pa);
-
-        if (!e) {
-            return TDX_PAGE_METADATA_INCORRECT;
-        }
-        memset(e, 0, sizeof(*e));
-        e->type = p->entry->type;
-        memcpy(e->owner, p->entry->owner, sizeof(e->owner));
-        entry_written(m, entry_pa);
-    }
-    if (m->dynamic_pamt) {
-        pair_attach(c, p, pair, 512);
-        return TDX_SUCCESS;
-    }
-    pamt_set_bits_63_24(p->entry, 0);
-    p->entry->aux = 512;
-    __atomic_store_n(&p->entry->type, PT_NDA, __ATOMIC_RELEASE);
-    entry_written(m, p->entry_pa);
-    return TDX_SUCCESS;
-}
-
-/* All 512 pages below @p, which is locked exclusively, are PT_REG of @owner. */
-static bool mergeable(TdxCall *c, const Tdmr *t, const PamtPage *p, uint64_t owner)
-{
-    uint64_t entry_pa;
-
-    if (p->level != TDX_2M || (c->m->dynamic_pamt ? !pair_sound(c, p)
-                                                  : pamt_type(p) != PT_NDA)) {
-        return false;
-    }
-    for (uint64_t pa = p->pa; pa < p->pa + TDX_LEVEL_SIZE(TDX_2M); pa += TDX_PAGE_SIZE) {
-        struct pamt_entry *e = find_entry(c->m, t, pa, TDX_4K, &entry_pa);
-
-        if (!e || entry_type(e) != PT_REG || entry_owner(e) != owner) {
-            return false;
-        }
-    }
-    return true;
-}
-
-uint64_t pamt_merge(TdxCall *c, unsigned reg, uint64_t pa, uint64_t owner,
-                    uint64_t pair[2])
-{
-    TdxMod *m = c->m;
-    PamtPage p;
-    uint64_t entry_pa, st;
-    const Tdmr *t;
-
-    st = walk(c, &p, reg, pa, TDX_2M, LOCK_EXCLUSIVE);
-    if (st) {
-        return st;
-    }
-    t = tdmr_find(m, pa);
-    if (!mergeable(c, t, &p, owner)) {
-        pamt_unlock(m, &p);
-        return tdx_operand(TDX_PAGE_METADATA_INCORRECT, reg);
-    }
-    for (uint64_t a = p.pa; a < p.pa + TDX_LEVEL_SIZE(TDX_2M); a += TDX_PAGE_SIZE) {
-        struct pamt_entry *e = find_entry(m, t, a, TDX_4K, &entry_pa);
-
-        if (e) {
-            memset(e, 0, sizeof(*e));
-            entry_written(m, entry_pa);
-        }
-    }
-    if (m->dynamic_pamt) {
-        pair_detach(c, &p, PT_REG, pair);
-    }
-    pamt_unlock_as(c, &p, PT_REG, owner);
-    return TDX_SUCCESS;
-}
-
 /* Used 4K pages of one 2M entry. */
 static uint64_t entry_in_use(const struct pamt_entry *e)
 {
-    switch (entry_type(e)) {
+    switch (pamt_entry_type(e)) {
     case PT_NDA:
     case PT_PAMT:
         return MIN(e->aux & PAMT_2M_USED, 512);

@@ -36,6 +36,17 @@ static inline void pamt_set_bits_63_24(struct pamt_entry *e, uint64_t value)
     }
 }
 
+static inline enum pamt_type pamt_entry_type(const struct pamt_entry *e)
+{
+    return __atomic_load_n(&e->type, __ATOMIC_ACQUIRE) & 31;
+}
+
+/* PA of the TDR. */
+static inline uint64_t pamt_entry_owner(const struct pamt_entry *e)
+{
+    return pamt_bits_63_24(e) * TDX_PAGE_SIZE;
+}
+
 /* aux of a 2M entry of type PT_NDA (static PAMT) or PT_PAMT (dynamic). */
 #define PAMT_2M_USED            0x3ffull        /* 4K pages in use: 0..512 */
 /* Static only */
@@ -131,6 +142,11 @@ uint64_t pamt_bepoch(const PamtPage *p);
  */
 bool pamt_bepoch_get(TdxMod *m, uint64_t pa, unsigned level, uint64_t *epoch);
 bool pamt_bepoch_set(TdxMod *m, uint64_t pa, unsigned level, uint64_t epoch);
+/* Entry of @level that covers @pa, not below a page pair; NULL: not RAM. */
+struct pamt_entry *pamt_entry_at(TdxMod *m, const Tdmr *t, uint64_t pa, unsigned level,
+                                 uint64_t *entry_pa);
+
+/* pamt_resize.c */
 /*
  * 2M leaf <-> 512 4K leaves PT_REG of the same owner, for DEMOTE and PROMOTE.
  * Split: @p is the 2M page locked exclusively, and stays so.  Merge: locks it,
@@ -140,13 +156,16 @@ bool pamt_bepoch_set(TdxMod *m, uint64_t pa, unsigned level, uint64_t epoch);
 uint64_t pamt_split(TdxCall *c, PamtPage *p, const uint64_t pair[2]);
 uint64_t pamt_merge(TdxCall *c, unsigned reg, uint64_t pa, uint64_t owner,
                     uint64_t pair[2]);
-/* Entry of @level that covers @pa, not below a page pair; NULL: not RAM. */
-struct pamt_entry *pamt_entry_at(TdxMod *m, const Tdmr *t, uint64_t pa, unsigned level,
-                                 uint64_t *entry_pa);
 
 /* pamt_pair.c: Dynamic PAMT */
 /* The region of @pa if it ever had a pair, else NULL. */
 PamtRegion *pair_region(const Tdmr *t, uint64_t pa);
+/* PA of entry @index, 0 to 511, of a pair. */
+static inline uint64_t pair_entry_pa(const uint64_t pair[2], unsigned index)
+{
+    return pair[index / PAMT_ENTRIES_PER_PAGE] +
+           index % PAMT_ENTRIES_PER_PAGE * sizeof(struct pamt_entry);
+}
 /* The 4K entry of @pa in its region's pair; NULL: no pair, or not RAM. */
 struct pamt_entry *pair_entry(TdxMod *m, const Tdmr *t, uint64_t pa, uint64_t *entry_pa);
 /* Form of a page of a pair: OPERAND_INVALID|reg; OPERAND_ADDR_RANGE_ERROR|reg. */

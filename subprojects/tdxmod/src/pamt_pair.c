@@ -22,12 +22,6 @@ static bool is_backed(const PamtRegion *r)
     return r && __atomic_load_n(&r->backed, __ATOMIC_ACQUIRE);
 }
 
-static uint64_t entry_index_pa(const PamtRegion *r, unsigned index)
-{
-    return r->pair[index / PAMT_ENTRIES_PER_PAGE] +
-           index % PAMT_ENTRIES_PER_PAGE * sizeof(struct pamt_entry);
-}
-
 struct pamt_entry *pair_entry(TdxMod *m, const Tdmr *t, uint64_t pa, uint64_t *entry_pa)
 {
     const PamtRegion *r = pair_region(t, pa);
@@ -35,7 +29,7 @@ struct pamt_entry *pair_entry(TdxMod *m, const Tdmr *t, uint64_t pa, uint64_t *e
     if (!is_backed(r)) {
         return NULL;
     }
-    *entry_pa = entry_index_pa(r, pa / TDX_PAGE_SIZE % PAGES_PER_2M);
+    *entry_pa = pair_entry_pa(r->pair, pa / TDX_PAGE_SIZE % PAGES_PER_2M);
     return tdx_map(m, *entry_pa, sizeof(struct pamt_entry));
 }
 
@@ -45,7 +39,7 @@ unsigned pair_recount(TdxMod *m, const PamtRegion *r, uint64_t *first)
 
     *first = 0;
     for (unsigned i = 0; i < PAGES_PER_2M; i += PAMT_ENTRIES_PER_PAGE) {
-        const struct pamt_entry *e = tdx_map_page(m, entry_index_pa(r, i));
+        const struct pamt_entry *e = tdx_map_page(m, pair_entry_pa(r->pair, i));
 
         for (unsigned j = 0; e && j < PAMT_ENTRIES_PER_PAGE; j++) {
             if (__atomic_load_n(&e[j].type, __ATOMIC_RELAXED) & 31) {
