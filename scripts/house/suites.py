@@ -173,8 +173,10 @@ def linux(only: List[str]) -> Tally:
 def functional(only: List[str]) -> Tally:
     tally = Tally()
     for script in _chosen('tests/functional/*.py', only):
+        wish = wishes(script, 600)
+        _kernel(wish.kernel)            # built before its time begins
         tally.add(run_program(f'functional/{script.stem}', [sys.executable, script],
-                              wishes(script, 600).timeout))
+                              wish.timeout))
     return tally
 
 
@@ -190,6 +192,7 @@ class Wishes:
     """What a scenario says about itself in the comments at its head."""
     timeout: float
     machines: List[Dict[str, str]] = field(default_factory=list)
+    kernel: str = ''
     pamt: List[str] = field(default_factory=list)
 
 
@@ -198,13 +201,15 @@ def wishes(script: Path, timeout: float = 120) -> Wishes:
 
     `kernel=dynamic-pamt` is the one with our patches and its own checks; with it and
     `module=dynamic-pamt=on`, the figures of query-tdx-pamt that a line `# pamt:` lists
-    must have risen.
+    must have risen. A functional test that takes this kernel says `# kernel:`.
     """
     wish = Wishes(timeout)
     for line in script.read_text().splitlines():
-        match = re.match(r'#\s*(machine|timeout|pamt):\s*(.*\S)\s*$', line)
+        match = re.match(r'#\s*(machine|timeout|kernel|pamt):\s*(.*\S)\s*$', line)
         if match and match.group(1) == 'timeout':
             wish.timeout = float(match.group(2))
+        elif match and match.group(1) == 'kernel':
+            wish.kernel = match.group(2)
         elif match and match.group(1) == 'pamt':
             wish.pamt += match.group(2).split()
         elif match:

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# kernel: dynamic-pamt
 # timeout: 300
 """Dynamic PAMT as QMP and HMP show it: query-tdx-pamt and info tdx-pamt.
 

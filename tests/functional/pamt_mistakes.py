@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# kernel: dynamic-pamt
 # timeout: 1200
 """Mistakes in the host's Dynamic PAMT, planted one at a time: each is found.
 
