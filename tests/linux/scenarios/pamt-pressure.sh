@@ -8,8 +8,8 @@
 . /tests/scenario.sh
 
 hogs=8          # processes that hold all memory but ...
-left=32         # MiB
-mib=96          # what the TD wants
+left=16         # MiB
+mib=112         # what the TD wants
 
 # Not the shells: an OOM-SCORE-ADJUSTMENT of 1000 is killed first, of -1000 never.
 for pid in $$ $PPID; do
