@@ -2,66 +2,42 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What QMP tells of the module while L1 runs TDs: leaf-stats and pages-in-use."""
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Dict, Tuple
 
 sys.path.insert(0, str(Path(__file__).parent / 'lib'))
 from tap import Tap  # noqa: E402
+from steps import ONE_TD, Steps  # noqa: E402
 
 from house import machine  # noqa: E402
 
 Counts = Dict[str, Tuple[int, int]]         # by leaf: calls and errors
 
-# Each step ends with a line of output, and the next begins with a line of input.
-COMMAND = '''
-next() { echo "$1"; read -r _; }
-next start
-tdlaunch --hold --vcpus 2 > /tmp/hold &
-while ! grep -q running /tmp/hold; do sleep 0.1; done
-next held
-kill -KILL $!
-wait
-next killed
+COMMAND = ONE_TD + '''
 tdlaunch --quiet --tds 2 > /tmp/two || echo failed
 next two
 '''
 
 
-class Steps:
-    """Stands for L1's standard input and output and goes on at each step."""
+class Counters:
+    """Pages in use and calls of each leaf, at each step."""
 
     def __init__(self) -> None:
-        read, write = os.pipe()
-        self.stdin = os.fdopen(read, 'rb')
-        self._go = os.fdopen(write, 'wb', buffering=0)
-        self._text = b''
         self.seen: Dict[str, Tuple[int, Counts]] = {}
-        self.l1: machine.L1
 
-    def ready(self, l1: machine.L1) -> None:
-        self.l1 = l1
-
-    def write(self, data: bytes) -> None:
-        self._text += data
-        while b'\n' in self._text:
-            line, self._text = self._text.split(b'\n', 1)
-            stats = json.loads(self.l1.module('leaf-stats'))
-            self.seen[line.decode()] = (int(self.l1.module('pages-in-use')), {
-                s['name']: (s['calls'], s['errors']) for s in stats})
-            self._go.write(b'\n')
-
-    def flush(self) -> None:
-        pass
+    def look(self, name: str, l1: machine.L1) -> None:
+        stats = json.loads(l1.module('leaf-stats'))
+        self.seen[name] = (int(l1.module('pages-in-use')), {
+            s['name']: (s['calls'], s['errors']) for s in stats})
 
 
-def calls(steps: Steps, name: str, since: str, until: str) -> int:
-    return steps.seen[until][1][name][0] - steps.seen[since][1][name][0]
+def calls(counters: Counters, name: str, since: str, until: str) -> int:
+    return counters.seen[until][1][name][0] - counters.seen[since][1][name][0]
 
 
-def judge(tap: Tap, steps: Steps) -> None:
-    pages = {name: seen[0] for name, seen in steps.seen.items()}
+def judge(tap: Tap, counters: Counters) -> None:
+    pages = {name: seen[0] for name, seen in counters.seen.items()}
     why = str(pages)
     # A TD of 2 vCPUs: TDR, TDCS, TDVPR and TDVPS of both, Secure EPT, the payload.
     tap.check(pages['held'] > pages['start'] + 32, 'a TD that runs owns pages', why)
@@ -69,7 +45,7 @@ def judge(tap: Tap, steps: Steps) -> None:
     tap.check(pages['two'] == pages['start'], 'nor do two TDs that ended', why)
 
     def same(text: str, number: int, since: str, until: str, *names: str) -> None:
-        found = {name: calls(steps, name, since, until) for name in names}
+        found = {name: calls(counters, name, since, until) for name in names}
         tap.check(all(n == number for n in found.values()), text, str(found))
 
     once = ('TDH.MNG.CREATE', 'TDH.MNG.KEY.CONFIG', 'TDH.MNG.INIT', 'TDH.MR.FINALIZE')
@@ -79,11 +55,11 @@ def judge(tap: Tap, steps: Steps) -> None:
     same('two TDs are made', 2, 'killed', 'two', *once, 'TDH.MNG.KEY.FREEID')
     same('TDs take no call that sets the module up', 0, 'start', 'two', 'TDH.SYS.INIT',
          'TDH.SYS.LP.INIT', 'TDH.SYS.CONFIG', 'TDH.SYS.KEY.CONFIG', 'TDH.SYS.TDMR.INIT')
-    last = steps.seen['two'][1]
+    last = counters.seen['two'][1]
     tap.check(last['TDH.SYS.LP.INIT'] == (2, 0), 'each LP was initialised once',
               str(last['TDH.SYS.LP.INIT']))
-    tap.check(calls(steps, 'TDG.VP.VMCALL', 'start', 'held') > 0
-              and calls(steps, 'TDH.VP.ENTER', 'start', 'held') > 0,
+    tap.check(calls(counters, 'TDG.VP.VMCALL', 'start', 'held') > 0
+              and calls(counters, 'TDH.VP.ENTER', 'start', 'held') > 0,
               'TDs are entered and call their host')
     # Linux 7.3 moves no page.
     tap.check(last['TDH.MEM.PAGE.RELOCATE'] == (0, 0),
@@ -94,15 +70,12 @@ def judge(tap: Tap, steps: Steps) -> None:
 
 def main() -> None:
     tap = Tap()
-    steps = Steps()
-    options = machine.Options(smp=2, mem='3G')
-    with machine.L1(options, ['sh', '-c', COMMAND], steps.stdin, steps, None,
-                    steps.ready) as l1:
-        status = l1.wait(150)
-        tap.check(status == 0 and list(steps.seen) == ['start', 'held', 'killed', 'two'],
-                  'L1 runs TDs', f'{status} {list(steps.seen)}')
+    counters = Counters()
+    status = Steps(counters.look).run(machine.Options(smp=2, mem='3G'), COMMAND, 150)
+    tap.check(status == 0 and list(counters.seen) == ['start', 'held', 'killed', 'two'],
+              'L1 runs TDs', f'{status} {list(counters.seen)}')
     if not tap.failed:
-        judge(tap, steps)
+        judge(tap, counters)
     tap.end()
 
 

@@ -7,7 +7,6 @@
 A machine without the module, with one that does not offer it, before L1 has started,
 while a TD runs and after it; and the report of ./tdxemu run --check pamt.
 """
-import os
 import re
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Dict, List
 
 sys.path.insert(0, str(Path(__file__).parent / 'lib'))
 from tap import Tap, tdxemu  # noqa: E402
+from steps import ONE_TD, Steps  # noqa: E402
 from stopped import Qmp, module  # noqa: E402
 
 from house import kernel, machine, pamt  # noqa: E402
@@ -26,18 +26,6 @@ Info = Dict[str, Any]
 COUNTS = ('dynamic-bytes', 'pairs', 'peak-pairs', 'adds', 'removes', 'corruptions',
           'deepest-pairs', 'placed-own', 'placed-unbacked', 'placed-backed', 'failures')
 LISTS = ('failed', 'last-failures', 'regions')
-
-# Each step ends with a line of output, and the next begins with a line of input.
-COMMAND = '''
-next() { echo "$1"; read -r _; }
-next start
-tdlaunch --hold --vcpus 2 > /tmp/hold &
-while ! grep -q running /tmp/hold; do sleep 0.1; done
-next held
-kill -KILL $!
-wait
-next killed
-'''
 
 
 # --- before L1 starts -----------------------------------------------------------------
@@ -90,35 +78,19 @@ def bad_input(tap: Tap) -> None:
 
 # --- a TD ------------------------------------------------------------------------------
 
-class Steps:
-    """Stands for L1's standard input and output, and asks at each step."""
+class Views:
+    """What QMP and HMP say at each step."""
 
     def __init__(self) -> None:
-        read, write = os.pipe()
-        self.stdin = os.fdopen(read, 'rb')
-        self._go = os.fdopen(write, 'wb', buffering=0)
-        self._text = b''
         self.now: Dict[str, Info] = {}
         self.ever: Dict[str, Info] = {}
         self.said: Dict[str, str] = {}
-        self.l1: machine.L1
 
-    def ready(self, l1: machine.L1) -> None:
-        self.l1 = l1
-
-    def write(self, data: bytes) -> None:
-        self._text += data
-        while b'\n' in self._text:
-            line, self._text = self._text.split(b'\n', 1)
-            name, qmp = line.decode(), self.l1.qmp
-            self.now[name] = qmp.command('query-tdx-pamt')
-            self.ever[name] = qmp.command('query-tdx-pamt', all=True)
-            self.said[name] = qmp.command('human-monitor-command', **{
-                'command-line': 'info tdx-pamt'}).replace('\r', '')
-            self._go.write(b'\n')
-
-    def flush(self) -> None:
-        pass
+    def look(self, name: str, l1: machine.L1) -> None:
+        self.now[name] = l1.qmp.command('query-tdx-pamt')
+        self.ever[name] = l1.qmp.command('query-tdx-pamt', all=True)
+        self.said[name] = l1.qmp.command('human-monitor-command', **{
+            'command-line': 'info tdx-pamt'}).replace('\r', '')
 
 
 def judge_running(tap: Tap, now: Info, said: str) -> None:
@@ -154,14 +126,14 @@ def judge_running(tap: Tap, now: Info, said: str) -> None:
               'HMP lists these regions', said[:400])
 
 
-def judge_ended(tap: Tap, steps: Steps) -> None:
-    now, ever = steps.now['killed'], steps.ever['killed']
+def judge_ended(tap: Tap, views: Views) -> None:
+    now, ever = views.now['killed'], views.ever['killed']
     tap.check(now['pairs'] == now['dynamic-bytes'] == 0 and now['regions'] == []
               and now['adds'] == now['removes'] > 0,
               'a TD that was killed: all pairs came back', str(now)[:400])
     tap.check(now['failures'] == now['corruptions'] == 0 and now['failed'] == [],
               'no call failed', str(now)[:400])
-    held = {r['address'] for r in steps.now['held']['regions']}
+    held = {r['address'] for r in views.now['held']['regions']}
     tap.check(held <= {r['address'] for r in ever['regions']}
               and all(not r['backed'] and r['pair'] == [] and r['count'] == 0
                       and r['remove']['number'] > r['release']['number']
@@ -171,16 +143,14 @@ def judge_ended(tap: Tap, steps: Steps) -> None:
 
 
 def a_td(tap: Tap, image: Path) -> None:
-    steps = Steps()
+    views = Views()
     options = machine.Options(smp=2, mem='3G', kernel=image, module='dynamic-pamt=on')
-    with machine.L1(options, ['sh', '-c', COMMAND], steps.stdin, steps, None,
-                    steps.ready) as l1:
-        status = l1.wait(150)
-        tap.check(status == 0 and list(steps.now) == ['start', 'held', 'killed'],
-                  'L1 runs a TD', f'{status} {list(steps.now)}')
+    status = Steps(views.look).run(options, ONE_TD, 150)
+    tap.check(status == 0 and list(views.now) == ['start', 'held', 'killed'],
+              'L1 runs a TD', f'{status} {list(views.now)}')
     if tap.failed:
         return
-    start = steps.ever['start']
+    start = views.ever['start']
     tap.check(start['enabled'] and start['adds'] == 0 and start['regions'] == [],
               'L1 has enabled it and given no pair before the first TD',
               str(start)[:400])
@@ -188,8 +158,8 @@ def a_td(tap: Tap, image: Path) -> None:
     tap.check(3 << 15 <= start['static-bytes'] < 1 << 20,
               'a bitmap takes the place of the static PAMT_4K',
               str(start['static-bytes']))
-    judge_running(tap, steps.now['held'], steps.said['held'])
-    judge_ended(tap, steps)
+    judge_running(tap, views.now['held'], views.said['held'])
+    judge_ended(tap, views)
 
 
 # --- the report -----------------------------------------------------------------------
