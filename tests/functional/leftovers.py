@@ -36,6 +36,11 @@ def wait_until(condition, seconds: float) -> bool:
     return True
 
 
+def _hear_sigint() -> None:
+    """A shell's background job ignores it, and so would all that comes from there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Run:
     """A ./tdxemu run with its own directory for temporary files."""
 
@@ -46,7 +51,8 @@ class Run:
             [str(ROOT / 'tdxemu'), 'run', '--mem', '2G', '--append',
              f'{self.marker} {append}', *words],
             env=dict(os.environ, TMPDIR=tmp), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=_hear_sigint)
 
     def first_line(self) -> bytes:
         assert self.process.stdout
