@@ -7,7 +7,7 @@
 The kernel with our patches has them built in, its command line arms one, and its log
 tells the region where the mistake was made. A scenario that passes without must then
 fail, with a sentence that names this region, the two calls at odds, and the kernel's
-functions that made them.
+functions that made them. The emulator's own log has a line for each call that it refused.
 """
 import re
 import sys
@@ -30,6 +30,8 @@ NOT_EMPTY = (r' answered TDX_PAMT_PAGE_NOT_EMPTY( 0x1)? while pages are in use: 
              rf'one, 0x[0-9a-f]+, was taken by {TAKES}')
 NO_PAIR = (r' answered TDX_NO_PAMT_PAGE_PAIR RCX(, though no call was about this region '
            rf'before| after {REMOVE} took the pair back)')
+REFUSED = (r'^tdx: TDH\.PHYMEM\.PAMT\.REMOVE on region 0x[0-9a-f]+: TDX_\w+ '
+           r'\(0x[0-9a-f]+\), L1 at 0xffffffff8[0-9a-f]+$')
 
 
 class Mistake(NamedTuple):
@@ -50,28 +52,29 @@ MISTAKES = (
 )
 
 
-def execute(scenario: str, mistake: str) -> Tuple[suites.Scenario, Optional[int]]:
-    """Run a scenario on the first of its machines that has the patched kernel; it, and
-    the region that L1's log tells of."""
+def execute(scenario: str, mistake: str) -> Tuple[suites.Scenario, Optional[int], str]:
+    """Run a scenario on the first of its machines that has the patched kernel; it, the
+    region that L1's log tells of, and all that was logged."""
     script = paths.ROOT / f'tests/linux/scenarios/{scenario}.sh'
     wish = suites.wishes(script)
     words = next(w for w in wish.machines if w.get('kernel') == 'dynamic-pamt')
     run = suites.Scenario(script, words, wish)
     if mistake:
         run.options.append += f' tdx_pamt_mistake={mistake}'
+        run.options.qemu_args = ['-d', 'guest_errors']
     log = paths.LOGS / f'test-pamt_mistakes-{mistake or "none"}-{scenario}.log'
     start = time.monotonic()
     run.execute(log)
     print(f'# {scenario}, mistake {mistake or "none"}: {time.monotonic() - start:.0f} s')
     for text in run.tally.failures:
         print(f'#   {text}')
-    told = re.search(rf'planted mistake {mistake}: page \w+, region 0x([0-9a-f]+)',
-                     log.read_text(errors='replace'))
-    return run, int(told.group(1), 16) if told else None
+    text = log.read_text(errors='replace')
+    told = re.search(rf'planted mistake {mistake}: page \w+, region 0x([0-9a-f]+)', text)
+    return run, int(told.group(1), 16) if told else None, text
 
 
 def judge(tap: Tap, m: Mistake) -> None:
-    run, region = execute(m.scenario, m.name)
+    run, region, log = execute(m.scenario, m.name)
     tap.check(region is not None, f'{m.name}: L1 makes it')
     tap.check(run.tally.failed > 0, f'{m.name}: {m.scenario} fails')
     wrong = run.pamt.wrong if run.pamt else []
@@ -83,12 +86,17 @@ def judge(tap: Tap, m: Mistake) -> None:
         tap.check(any(re.match(pattern, text) for text in wrong),
                   f'{m.name}: a sentence names region, calls and functions',
                   f'none of these is like {pattern}:\n' + '\n'.join(wrong))
+    lines = re.findall(REFUSED, log, re.M)
+    refused = sum(name in pattern for pattern in m.sentences for name in ('EMPTY', 'NO_'))
+    tap.check(bool(lines) == bool(refused),
+              f'{m.name}: the emulator logs what it refuses, with leaf, region and L1\'s RIP',
+              '\n'.join(lines[:5]))
 
 
 def main() -> None:
     tap = Tap()
     for scenario in sorted({m.scenario for m in MISTAKES}):
-        run, _ = execute(scenario, '')
+        run, _, _ = execute(scenario, '')
         tap.check(not run.tally.failed and run.tally.passed > 0,
                   f'{scenario} passes without a mistake')
     for m in MISTAKES:
