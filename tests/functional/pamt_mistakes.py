@@ -92,7 +92,7 @@ def judge(tap: Tap, m: Mistake) -> None:
                   f'none of these is like {pattern}:\n' + '\n'.join(wrong))
     lines = re.findall(REFUSED, log, re.M)
     tap.check(bool(lines) == m.refused,
-              f'{m.name}: a log line for what is refused, with leaf, region and L1\'s RIP',
+              f'{m.name}: a log line for what is refused: leaf, region, L1\'s RIP',
               '\n'.join(lines[:5]))
 
 
