@@ -381,6 +381,17 @@ static inline uint64_t vmcs_read(const Vmcs *v, uint32_t encoding)
     return slot < 0 ? 0 : v->field[slot];
 }
 
+/* The field @n behind @first in its group, where one is known to exist. */
+static inline uint64_t vmcs_read_nth(const Vmcs *v, uint32_t first, unsigned n)
+{
+    return v->field[vmcs_slot(first) + n];
+}
+
+static inline void vmcs_write_nth(Vmcs *v, uint32_t first, unsigned n, uint64_t value)
+{
+    v->field[vmcs_slot(first) + n] = value;
+}
+
 static inline void vmcs_write(Vmcs *v, uint32_t encoding, uint64_t value)
 {
     int slot = vmcs_slot(encoding);

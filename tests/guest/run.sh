@@ -29,14 +29,19 @@ tests="
 cpuid_msr|2|
 vmx_insn|1|
 vmx_entry|1|
+vmx_checks|1|
 vmx_exit|1|
 vmx_event|1|
 vmx_state|1|
 vmx_debug|1|
+vmx_desc|1|
+vmx_mtf|2|
+vmx_apic|2|
 vmx_modes|1|
 vmx_tlb|1|
 vmx_smp|2|
 ept|1|
+pml|1|
 apicv|2|
 seam_none|1|
 seam_insn|1|$seam
@@ -66,6 +71,7 @@ $(for n in 1 2 4; do
     echo "bench_dynamic_$n|$n|$pamt|bench_pamt"
     echo "bench_static_$n|$n|$seam|bench_pamt"
 done)
+bench_vmexit|1|
 "
 
 for name; do

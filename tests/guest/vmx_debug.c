@@ -23,7 +23,7 @@ static Vm vm;
 static volatile u64 db_rip, db_dr6, db_count;
 
 /* Code whose addresses the tests know. */
-extern char g_hlt[], g_after_hlt[];
+extern char g_hlt[], g_after_hlt[], g_sti[], g_after_sti[];
 extern char g_nops[], g_nop1[], g_nop2[], g_mov_ss[], g_cpuid[], g_mov_dr[];
 asm(".pushsection .text\n"
     "g_nops: nop\n"
@@ -41,6 +41,9 @@ asm(".pushsection .text\n"
     "  vmcall\n"
     "g_hlt: hlt\n"
     "g_after_hlt: mov $0x656e64, %eax\n"
+    "  vmcall\n"
+    "g_sti: sti\n"
+    "g_after_sti: mov $0x656e64, %eax\n"
     "  vmcall\n"
     "g_mov_dr: mov %dr0, %rax\n"
     "  mov $0x656e64, %eax\n"
@@ -101,6 +104,18 @@ static void stale_dr6(void)
     check_eq(db_dr6 & (DR6_BS | DR6_BD), DR6_BS | DR6_BD,
              "single step, not in the bitmap: BS is set, BD stays (17.2.3)");
     write_dr6(DR6_INIT);
+}
+
+/* The trap of a STI that steps: STI blocks, but this #DB is no longer pending. */
+static void step_of_sti(void)
+{
+    vmwrite(VMCS_EXCEPTION_BITMAP, 1u << DB);
+    write_dr6(DR6_INIT);
+    start_at(g_sti, 0, 0);
+    vmwrite(VMCS_GUEST_RFLAGS, 2 | FLAGS_TF);
+    expect_exit(g_after_sti, DR6_BS, DR6_INIT, "single step of STI");
+    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), BLOCKED_BY_STI,
+             "single step of STI: blocking by STI is saved");
 }
 
 static void general_detect(void)
@@ -218,6 +233,7 @@ void test_main(void)
     write_dr6(DR6_INIT);
     stale_dr6();
     general_detect();
+    step_of_sti();
     pending_at_entry();
     held_by_mov_ss();
     step_over_mov_ss();

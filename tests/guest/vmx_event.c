@@ -400,6 +400,48 @@ static void g_bad_iret(void)
                  : : "i"(SEL_DATA) : "memory");
 }
 
+static u64 iret_frame;
+
+static void g_iret_there(void)
+{
+    asm volatile("movq %0, %%rsp; iretq" : : "r"(iret_frame) : "memory");
+}
+
+/* The frame of IRET is on a page that EPT does not map. */
+static void iret_violation(void)
+{
+    u64 frame = (u64)pages_alloc(512, 0x200000), *e = ept_entry(vm.ept, frame, 0);
+
+    *e = 0;
+    iret_frame = frame;
+    vm_set_entry(&vm, g_iret_there);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_NMI);
+    check_eq(vm_run(&vm), VMX_EXIT_EPT_VIOLATION, "EPT violation of an IRET: exit 48");
+    check_eq(vm_qual() & BIT(12), BIT(12),
+             "EPT violation of an IRET that unblocks NMIs: bit 12 (table 28-7)");
+    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKED_BY_NMI, 0,
+             "EPT violation of an IRET: virtual NMIs are not blocked any more");
+    vm_start(&vm, g_iret_there);
+    check_eq(vm_qual() & BIT(12), 0,
+             "EPT violation of an IRET with no blocking: no bit 12");
+    *e = frame | EPT_RWX | EPT_WB;
+}
+
+/* NMIs are not injected behind STI (27.3.1.5, 27.8). */
+static void nmi_behind_sti(void)
+{
+    vm_set_entry(&vm, g_nothing);
+    vmwrite(VMCS_GUEST_RFLAGS, 2 | FLAGS_IF);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_STI);
+    vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | INTR_TYPE_NMI | 2);
+    check_eq(vm_enter(&vm) == VM_EXITED ? vm_reason() : 0,
+             VMX_EXIT_BAD_GUEST | VMX_EXIT_ENTRY_FAILURE,
+             "injection of an NMI with blocking by STI: entry fails");
+    check_eq(vm_qual(), 3, "injection of an NMI with blocking by STI: qualification 3");
+    vmwrite(VMCS_ENTRY_INTR_INFO, 0);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
+}
+
 static void nmis(void)
 {
     u32 pin = vmread(VMCS_PIN_CONTROLS), pri = vmread(VMCS_PRIMARY_CONTROLS);
@@ -446,11 +488,18 @@ static void nmis(void)
     vm_run(&vm);
     check_eq(vmread(VMCS_EXIT_INTR_INFO) & ~INTR_NMI_UNBLOCK_IRET, INTR_VALID |
              INTR_DELIVER_ERROR | INTR_TYPE_HW_EXC | GP, "#GP of an IRET: exit 0");
-    check_gap(vmread(VMCS_EXIT_INTR_INFO) & INTR_NMI_UNBLOCK_IRET,
-              "#GP of an IRET that unblocks NMIs: bit 12 (27.2.2)");
-    check_eq(!(vmread(VMCS_EXIT_INTR_INFO) & INTR_NMI_UNBLOCK_IRET),
-             vmread(VMCS_GUEST_INTERRUPTIBILITY) >> 3 & 1,
-             "#GP of an IRET: NMIs are blocked still, or bit 12 says that they were");
+    check(vmread(VMCS_EXIT_INTR_INFO) & INTR_NMI_UNBLOCK_IRET,
+          "#GP of an IRET that unblocks NMIs: bit 12 (27.2.2)");
+    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKED_BY_NMI, 0,
+             "#GP of an IRET: virtual NMIs are not blocked any more");
+    vm_set_entry(&vm, g_gp);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_NMI);
+    vm_run(&vm);
+    check_eq(vmread(VMCS_EXIT_INTR_INFO), INTR_VALID | INTR_DELIVER_ERROR |
+             INTR_TYPE_HW_EXC | GP, "#GP of another instruction: no bit 12");
+    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKED_BY_NMI, BLOCKED_BY_NMI,
+             "#GP of another instruction: virtual NMIs stay blocked");
+    iret_violation();
     vmwrite(VMCS_EXCEPTION_BITMAP, 0);
     vm_set_entry(&vm, g_nothing);
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_NMI);
@@ -640,6 +689,7 @@ void test_main(void)
     interrupt_window();
     interruptibility_saved();
     nmis();
+    nmi_behind_sti();
     preemption_timer();
     priorities();
     hlt_activity();

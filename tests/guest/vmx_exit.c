@@ -80,6 +80,42 @@ static void unconditional(void)
     expect_end("XSETBV");
 }
 
+/* What follows an instruction that does not exit still has the right RIP. */
+#define MARK    0x1122334455667788ull
+#define READ_MARK "mov 1f(%%rip), %0; jmp 2f; 1: .quad 0x1122334455667788; 2:"
+static void g_cr2(void)
+{
+    u64 v;
+
+    asm volatile("nop; mov %%cr2, %0; " READ_MARK : "=&r"(v));
+    seen = v;
+}
+static void g_rdtsc_on(void)
+{
+    u64 v;
+
+    asm volatile("nop; rdtsc; " READ_MARK : "=&r"(v) : : "rax", "rdx");
+    seen = v;
+}
+
+static void goes_on(void)
+{
+    u64 secondary = vmread(VMCS_SECONDARY_CONTROLS);
+
+    seen = 0;
+    vm_set_bits(VMCS_PRIMARY_CONTROLS, CPU_CR3_STORE);
+    vm_start(&vm, g_cr2);
+    check(vm_ended(&vm), "MOV from CR2 with CR3-store exiting: no exit");
+    check_eq(seen, MARK, "MOV from CR2 with CR3-store exiting: RIP goes on");
+    vm_clear_bits(VMCS_PRIMARY_CONTROLS, CPU_CR3_STORE);
+    seen = 0;
+    vmwrite(VMCS_SECONDARY_CONTROLS, secondary & ~(u64)CPU2_RDTSCP);
+    vm_start(&vm, g_rdtsc_on);
+    check(vm_ended(&vm), "RDTSC without its controls: no exit");
+    check_eq(seen, MARK, "RDTSC without its controls: RIP goes on");
+    vmwrite(VMCS_SECONDARY_CONTROLS, secondary);
+}
+
 /* Each VMX instruction exits without a look at its operands. */
 static void g_vmxon(void) { vmxon(0); }
 static void g_vmxoff(void) { vmxoff(); }
@@ -194,6 +230,52 @@ static void by_primary_control(void)
         }
     }
     vmwrite(VMCS_PRIMARY_CONTROLS, old);
+}
+
+/* Three times PAUSE, the last one where the test knows. */
+extern char g_pauses[], g_pause2[], g_pause3[];
+asm(".pushsection .text\n"
+    "g_pauses: pause\n"
+    "g_pause2: pause\n"
+    "g_pause3: pause\n"
+    "  ret\n"
+    ".popsection\n");
+static void u_pauses(void)
+{
+    cpu_relax();
+    cpu_relax();
+    cpu_relax();
+}
+static void g_u_pauses(void) { run_user(u_pauses); }
+
+/* Decided by limits that no machine reaches, or each one does (25.1.3). */
+static void pause_loop(void)
+{
+    void (*pauses)(void) = (void (*)(void))g_pauses;
+    u32 primary = vmread(VMCS_PRIMARY_CONTROLS), sec = vmread(VMCS_SECONDARY_CONTROLS);
+
+    if (!check(vm_secondary(CPU2_PLE), "PAUSE-loop exiting is offered")) {
+        return;
+    }
+    vmwrite(VMCS_PRIMARY_CONTROLS, primary & ~CPU_PAUSE);
+    vmwrite(VMCS_PLE_GAP, 0xffffffff);
+    vmwrite(VMCS_PLE_WINDOW, 0);
+    expect(pauses, VMX_EXIT_PAUSE, 2, "PAUSE loop, window 0");
+    check_eq(vmread(VMCS_GUEST_RIP), (u64)g_pause2,
+             "PAUSE loop: the first one begins it, the second one exits");
+    vm_run(&vm);
+    check_eq(vmread(VMCS_GUEST_RIP), (u64)g_pause3,
+             "PAUSE loop: behind VM entry it begins anew");
+    runs_through(g_u_pauses, "PAUSE loop at CPL 3");
+    vmwrite(VMCS_PLE_GAP, 0);
+    runs_through(pauses, "PAUSEs with a gap of 0: each one is the first");
+    vmwrite(VMCS_PLE_GAP, 0xffffffff);
+    vmwrite(VMCS_PLE_WINDOW, 0xffffffff);
+    runs_through(pauses, "PAUSE loop shorter than the window");
+    vmwrite(VMCS_PRIMARY_CONTROLS, primary | CPU_PAUSE);
+    expect(g_u_pauses, VMX_EXIT_PAUSE, 2, "PAUSE exiting goes before, at CPL 3 too");
+    vmwrite(VMCS_PRIMARY_CONTROLS, primary);
+    vmwrite(VMCS_SECONDARY_CONTROLS, sec);
 }
 
 static void by_secondary_control(void)
@@ -519,10 +601,12 @@ void test_main(void)
     vmx_on();
     vm_create(&vm);
     unconditional();
+    goes_on();
     vmx_instructions();
     privilege_first();
     by_primary_control();
     by_secondary_control();
+    pause_loop();
     io();
     msr_bitmaps();
     control_registers();

@@ -41,7 +41,8 @@ static const u16 fields[] = {
     VMCS_GUEST_CR4, VMCS_GUEST_DR7, VMCS_GUEST_RSP, VMCS_GUEST_RIP, VMCS_GUEST_RFLAGS,
     VMCS_GUEST_PENDING_DEBUG, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP,
     VMCS_GUEST_GDTR_BASE, VMCS_GUEST_GDTR_LIMIT, VMCS_GUEST_IDTR_BASE,
-    VMCS_GUEST_IDTR_LIMIT,
+    VMCS_GUEST_IDTR_LIMIT, VMCS_GUEST_PML_INDEX, VMCS_PLE_GAP, VMCS_PLE_WINDOW,
+    VMCS_TPR_THRESHOLD, VMCS_GUEST_INTR_STATUS,
 };
 
 static u16 random_field(void)
@@ -127,8 +128,8 @@ static void force_controls(void)
     u32 pri = vmread(VMCS_PRIMARY_CONTROLS), sec = vmread(VMCS_SECONDARY_CONTROLS);
     u32 pin = vmread(VMCS_PIN_CONTROLS), exit = vmread(VMCS_EXIT_CONTROLS);
 
-    vmwrite(VMCS_PRIMARY_CONTROLS, (pri | must) & ~(CPU_TPR_SHADOW | CPU_IO_BITMAPS));
-    vmwrite(VMCS_SECONDARY_CONTROLS, (sec | CPU2_EPT) & ~(CPU2_VMFUNC | CPU2_PML));
+    vmwrite(VMCS_PRIMARY_CONTROLS, (pri | must) & ~CPU_IO_BITMAPS);
+    vmwrite(VMCS_SECONDARY_CONTROLS, (sec | CPU2_EPT) & ~CPU2_VMFUNC);
     vmwrite(VMCS_PIN_CONTROLS, (pin | PIN_EXT_INTR | PIN_NMI | PIN_PREEMPTION_TIMER) &
             ~PIN_POSTED_INTR);
     vmwrite(VMCS_EXIT_CONTROLS, exit | EXIT_HOST_64 | EXIT_LOAD_EFER | EXIT_LOAD_PAT);
@@ -165,6 +166,9 @@ void test_main(void)
     sandbox = pages_alloc(512, SANDBOX);
     pt = page_alloc();
     vmwrite(VMCS_EPT_POINTER, EPTP(sandbox_ept(sandbox, pt)));
+    vmwrite(VMCS_VIRTUAL_APIC_ADDR, (u64)page_alloc());
+    vmwrite(VMCS_PML_ADDR, (u64)page_alloc());
+    vmwrite(VMCS_APIC_ACCESS_ADDR, (u64)sandbox);
     memset(vm.msr_bitmap, 0xff, PAGE_SIZE);
     cr0 = read_cr0();
     cr3 = read_cr3();

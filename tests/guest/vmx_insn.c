@@ -8,6 +8,7 @@
 const char test_name[] = "vmx_insn";
 
 #define HIGH_PA     BIT(55)             /* beyond any physical-address width */
+#define NO_RAM      BIT(35)
 
 static void check_error(u32 result, u32 error, const char *what)
 {
@@ -79,6 +80,11 @@ static void vmxon_errors(u64 region)
     u32 *bad = (u32 *)vmx_new_region();
     u64 cr0 = read_cr0();
 
+    write_cr4(read_cr4() | CR4_VMXE);
+    check_eq(vmxon(region), VM_FAULT(GP), "VMXON with FEATURE_CONTROL 0 is #GP (23.7)");
+    wrmsr(MSR_FEATURE_CONTROL, 4);
+    check_eq(vmxon(region), VM_FAULT(GP), "VMXON with FEATURE_CONTROL unlocked is #GP");
+    write_cr4(read_cr4() & ~CR4_VMXE);
     wrmsr(MSR_FEATURE_CONTROL, 5);
     user_region = region;
     run_user(user_vmxon);
@@ -92,6 +98,7 @@ static void vmxon_errors(u64 region)
     check_eq(vmxon(region | 0x800), VM_INVALID, "VMXON: unaligned pointer fails invalid");
     check_eq(vmxon(region | HIGH_PA), VM_INVALID,
              "VMXON: pointer beyond the address width fails invalid");
+    check_eq(vmxon(NO_RAM), VM_INVALID, "VMXON: no memory there fails invalid");
     bad[0] ^= 1;
     check_eq(vmxon((u64)bad), VM_INVALID, "VMXON: wrong revision fails invalid");
     bad[0] ^= 1 | BIT(31);
@@ -134,6 +141,8 @@ static void pointers(u64 region)
     check_error(vmptrld(b | 8), VMX_ERR_VMPTRLD_ADDR, "VMPTRLD unaligned");
     check_error(vmptrld(b | HIGH_PA), VMX_ERR_VMPTRLD_ADDR, "VMPTRLD beyond the width");
     check_error(vmptrld(bad), VMX_ERR_VMPTRLD_REVISION, "VMPTRLD wrong revision");
+    check_error(vmptrld(NO_RAM), VMX_ERR_VMPTRLD_REVISION, "VMPTRLD where no memory is");
+    check_eq(vmclear(NO_RAM), VM_SUCCEED, "VMCLEAR where no memory is");
     *(u32 *)bad ^= 2 | BIT(31);
     check_error(vmptrld(bad), VMX_ERR_VMPTRLD_REVISION, "VMPTRLD shadow indicator");
     vmptrst(&v);
@@ -307,6 +316,9 @@ static void inv_instructions(void)
                  VM_SUCCEED : VM_VALID, "INVEPT single context as EPT_VPID_CAP[25] says");
         check_error(invept(0, EPTP(root), 0), VMX_ERR_INVEPT_OPERAND, "INVEPT type 0");
         check_error(invept(3, EPTP(root), 0), VMX_ERR_INVEPT_OPERAND, "INVEPT type 3");
+        check_error(VM_INSN("invept (%[p]), %[t]", [p] "r"(BIT(40)), [t] "r"(3ull)),
+                    VMX_ERR_INVEPT_OPERAND,
+                    "INVEPT of a bad type does not read its descriptor");
         check_error(invept(1, EPTP(root) ^ 1, 0), VMX_ERR_INVEPT_OPERAND,
                     "INVEPT of an EPTP that VM entry would refuse");
     } else {
@@ -322,6 +334,9 @@ static void inv_instructions(void)
                  (u32)type);
     }
     check_error(invvpid(4, 1, 0), VMX_ERR_INVEPT_OPERAND, "INVVPID type 4");
+    check_error(VM_INSN("invvpid (%[p]), %[t]", [p] "r"(BIT(40)), [t] "r"(4ull)),
+                VMX_ERR_INVEPT_OPERAND,
+                "INVVPID of a bad type does not read its descriptor");
     check_error(invvpid(1, 0, 0), VMX_ERR_INVEPT_OPERAND,
                 "INVVPID single context, VPID 0");
     check_error(invvpid(1, 1 | BIT(16), 0), VMX_ERR_INVEPT_OPERAND,

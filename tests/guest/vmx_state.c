@@ -261,6 +261,25 @@ static void first_instruction_blocked(void)
     invept(2, 0, 0);
 }
 
+static void g_far_return(void)
+{
+    asm volatile("pushq %0; leaq 1f(%%rip), %%rax; pushq %%rax; lretq; 1: vmcall"
+                 : : "i"(SEL_CODE64) : "rax", "memory");
+}
+
+/* The descriptor need not be marked; the register always is (SDM vol. 3, 3.4.5.1). */
+static void accessed_code(void)
+{
+    u64 *descriptor = &vm.cpu->gdt[SEL_CODE64 / 8];
+
+    *descriptor &= ~BIT(40);
+    check_eq(vm_start(&vm, g_far_return), VMX_EXIT_VMCALL, "far return: exit 18");
+    check_eq(vmread(VMCS_GUEST_CS_AR), 0xa09b, "CS is saved as accessed");
+    vm_skip();
+    check_eq(vm_run(&vm), VMX_EXIT_VMCALL, "so that the guest can go on");
+    *descriptor |= BIT(40);
+}
+
 void test_main(void)
 {
     if (!vmx_supported()) {
@@ -275,4 +294,5 @@ void test_main(void)
     check_order();
     task_switch();
     first_instruction_blocked();
+    accessed_code();
 }

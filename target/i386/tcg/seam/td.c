@@ -294,7 +294,7 @@ static bool td_load(CPUX86State *env, SeamCpu *s, TdvpsMap *m, bool with_xbuff)
     s->vmcs = *m->vmcs;
     td_fix_controls(s);
     if (!vmx_eptp_valid(env, vmcs_read(&s->vmcs, VMCS_EPT_POINTER)) ||
-        !vmx_check_guest(env, &s->vmcs, &qual)) {
+        !vmx_check_guest(env, &s->vmcs, false, &qual)) {
         qemu_log_mask(LOG_GUEST_ERROR, "seam: the state of TDVPR 0x%" PRIx64
                       " fails VM entry, qualification %" PRIu64 "\n",
                       s->enter.tdvps[TDVPS_TDVPR], qual);

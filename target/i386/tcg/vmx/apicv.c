@@ -17,6 +17,8 @@
 #define VTPR            0x080
 #define VPPR            0x0a0
 #define VEOI            0x0b0
+#define VICR_LOW        0x300
+#define VICR_HIGH       0x310
 #define VISR            0x100
 #define VIRR            0x200
 #define VSELF_IPI       0x3f0
@@ -149,10 +151,14 @@ void vmx_apicv_entry(CPUX86State *env)
 {
     VmxRam page;
 
+    vapic_map(env, &page);
     if (has_vid(env)) {
-        vapic_map(env, &page);
         update_vppr(env, &page);
         vmx_update_pending(env);
+    } else if (env->vmx->cpu2 & CPU2_APIC_ACCESS) {
+        /* 27.7.7; without the page the check of controls has seen to it */
+        env->vmx->tpr_below = vapic_read(&page, VTPR) >> 4 <
+                              vmcs_read(env->vmx->cur, VMCS_TPR_THRESHOLD);
     }
 }
 
@@ -219,6 +225,50 @@ void vmx_write_vtpr(CPUX86State *env, uint8_t tpr, uintptr_t ra)
     } else if (tpr >> 4 < threshold) {
         vmx_exit_trap(env, VMX_EXIT_TPR_THRESHOLD, 0, ra);
     }
+}
+
+/* --- APIC-write emulation (30.4.3.2) ------------------------------------ */
+
+/* A fixed, edge-triggered interrupt to itself, of no reserved vector or bit. */
+static bool is_self_ipi(uint32_t icr)
+{
+    const uint32_t shorthand = 3u << 18, self = 1u << 18;
+    const uint32_t zero = 0xfff33000 | 1u << 15 | 7u << 8;
+
+    return (icr & shorthand) == self && !(icr & zero) && (icr & 0xf0);
+}
+
+void vmx_apic_write_emulation(CPUX86State *env)
+{
+    unsigned offset = env->vmx->apic_write_offset;
+    uint32_t value;
+    VmxRam page;
+
+    env->vmx->apic_write_pending = false;
+    vapic_map(env, &page);
+    value = vapic_read(&page, offset & 0xff0);
+    switch (offset & 0xff0) {
+    case VTPR:
+        vmx_write_vtpr(env, value, 0);
+        return;
+    case VEOI:
+        if (has_vid(env)) {
+            vapic_write(&page, VEOI, 0);
+            virtual_eoi(env, &page, 0);
+            return;
+        }
+        break;
+    case VICR_LOW:
+        if (has_vid(env) && is_self_ipi(value)) {
+            virtual_self_ipi(env, &page, value);
+            return;
+        }
+        break;
+    case VICR_HIGH:
+        vapic_write(&page, VICR_HIGH, value & 0xff000000);
+        return;
+    }
+    vmx_exit_trap(env, VMX_EXIT_APIC_WRITE, offset, 0);
 }
 
 /* --- x2APIC MSRs (30.5) ------------------------------------------------- */

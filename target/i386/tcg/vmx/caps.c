@@ -31,14 +31,15 @@ static const struct {
                     CPU_INVLPG | CPU_MWAIT | CPU_RDPMC | CPU_RDTSC |
                     CPU_CR8_LOAD | CPU_CR8_STORE | CPU_TPR_SHADOW |
                     CPU_NMI_WINDOW | CPU_MOV_DR | CPU_UNCOND_IO |
-                    CPU_IO_BITMAPS | CPU_MSR_BITMAPS | CPU_MONITOR |
+                    CPU_IO_BITMAPS | CPU_MTF | CPU_MSR_BITMAPS | CPU_MONITOR |
                     CPU_PAUSE | CPU_SECONDARY,
     },
     [VMX_CAP_SECONDARY] = {
-        .optional = CPU2_EPT | CPU2_RDTSCP | CPU2_X2APIC | CPU2_VPID |
-                    CPU2_WBINVD | CPU2_UNRESTRICTED | CPU2_APIC_REGISTER |
-                    CPU2_VINTR_DELIVERY | CPU2_RDRAND | CPU2_INVPCID |
-                    CPU2_RDSEED | CPU2_TSC_SCALING,
+        .optional = CPU2_APIC_ACCESS | CPU2_EPT | CPU2_DESC_TABLE |
+                    CPU2_RDTSCP | CPU2_X2APIC | CPU2_VPID | CPU2_WBINVD |
+                    CPU2_UNRESTRICTED | CPU2_APIC_REGISTER |
+                    CPU2_VINTR_DELIVERY | CPU2_PLE | CPU2_RDRAND |
+                    CPU2_RDSEED | CPU2_PML | CPU2_TSC_SCALING,
     },
     [VMX_CAP_EXIT] = {
         .must = 0x00036dfb,

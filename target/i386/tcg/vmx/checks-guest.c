@@ -9,7 +9,6 @@
 #include "ram.h"
 #include "checks.h"
 
-#define DEBUGCTL_KNOWN  0xdfc3ull       /* bits 1:0, 12:6, 15:14 */
 #define DEBUGCTL_BTF    (1ull << 1)
 #define RFLAGS_RESERVED (~0x3fffffull | 1 << 15 | 1 << 5 | 1 << 3)
 #define PENDING_BS      (1ull << 14)
@@ -43,7 +42,7 @@ static bool guest_paging(VmxCheck *c)
 static bool guest_debug(VmxCheck *c)
 {
     return !ctl(c, VMX_CAP_ENTRY, ENTRY_LOAD_DEBUG) ||
-           (!(field(c, VMCS_GUEST_DEBUGCTL) & ~DEBUGCTL_KNOWN) &&
+           (!(field(c, VMCS_GUEST_DEBUGCTL) & ~vmx_debugctl_known(c->env)) &&
             field(c, VMCS_GUEST_DR7) <= UINT32_MAX);
 }
 
@@ -96,10 +95,10 @@ typedef struct Segment {
 static Segment segment(const VmxCheck *c, int seg)
 {
     Segment s = {
-        .selector = field(c, VMCS_GUEST_ES_SEL + 2 * seg),
-        .base = field(c, VMCS_GUEST_ES_BASE + 2 * seg),
-        .limit = field(c, VMCS_GUEST_ES_LIMIT + 2 * seg),
-        .ar = field(c, VMCS_GUEST_ES_AR + 2 * seg),
+        .selector = vmcs_read_nth(c->v, VMCS_GUEST_ES_SEL, seg),
+        .base = vmcs_read_nth(c->v, VMCS_GUEST_ES_BASE, seg),
+        .limit = vmcs_read_nth(c->v, VMCS_GUEST_ES_LIMIT, seg),
+        .ar = vmcs_read_nth(c->v, VMCS_GUEST_ES_AR, seg),
     };
 
     s.usable = seg == SEG_CS || !(s.ar & VMCS_AR_UNUSABLE);
@@ -234,7 +233,7 @@ static bool guest_rip(VmxCheck *c)
     uint64_t rip = field(c, VMCS_GUEST_RIP);
     int bits = vmx_check_linear_bits(c);
 
-    if (!c->ia32e || !(segment(c, SEG_CS).ar & AR_L)) {
+    if (!c->ia32e || !(field(c, VMCS_GUEST_CS_AR) & AR_L)) {
         return rip <= UINT32_MAX;
     }
     /* Bits 63:N are equal; bit N - 1 may differ from them. */
@@ -268,7 +267,7 @@ static bool guest_activity(VmxCheck *c)
         return false;
     }
     return !(c->inject & INTR_VALID) || injects(c, INTR_TYPE_EXT) ||
-           injects(c, INTR_TYPE_NMI) ||
+           injects(c, INTR_TYPE_NMI) || vmx_injects_mtf(c->inject) ||
            (injects(c, INTR_TYPE_HW_EXC) &&
             (vector == EXCP01_DB || vector == EXCP12_MCHK));
 }
@@ -284,6 +283,10 @@ static bool guest_interruptibility(VmxCheck *c)
     }
     if (injects(c, INTR_TYPE_EXT)) {
         return !sti && !mov_ss;
+    }
+    if (injects(c, INTR_TYPE_NMI) && sti) {
+        c->qual = 3;
+        return false;
     }
     return !injects(c, INTR_TYPE_NMI) ||
            (!mov_ss && !((blocked & BLOCKED_BY_NMI) &&
@@ -348,7 +351,7 @@ static bool guest_pdptes(VmxCheck *c)
     return true;
 }
 
-bool vmx_check_guest(CPUX86State *env, const Vmcs *v, uint64_t *qual)
+bool vmx_check_guest(CPUX86State *env, const Vmcs *v, bool known, uint64_t *qual)
 {
     static const VmxRule rules[] = {
         { "guest control registers are valid", guest_crs },
@@ -363,6 +366,8 @@ bool vmx_check_guest(CPUX86State *env, const Vmcs *v, uint64_t *qual)
         { "segments are those of virtual-8086 mode", vm86_segments },
         { "TR is valid", task_register },
         { "LDTR is valid", local_table },
+    };
+    static const VmxRule always[] = {
         { "RIP is valid", guest_rip },
         { "RFLAGS is valid", guest_rflags },
         { "the activity state is valid", guest_activity },
@@ -374,7 +379,8 @@ bool vmx_check_guest(CPUX86State *env, const Vmcs *v, uint64_t *qual)
     VmxCheck c;
 
     vmx_check_init(&c, env, v);
-    if (vmx_check_run(&c, rules, ARRAY_SIZE(rules))) {
+    if ((known || vmx_check_run(&c, rules, ARRAY_SIZE(rules))) &&
+        vmx_check_run(&c, always, ARRAY_SIZE(always))) {
         return true;
     }
     *qual = c.qual;

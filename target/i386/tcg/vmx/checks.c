@@ -11,7 +11,6 @@
 #include "ram.h"
 #include "checks.h"
 
-#define EFER_KNOWN      (MSR_EFER_SCE | MSR_EFER_LME | MSR_EFER_LMA)
 #define CR3_LAM         (3ull << 61)
 
 #define MAX_CR3_TARGETS (vmx_misc() >> 16 & 0x1ff)
@@ -88,12 +87,7 @@ bool vmx_check_pat(uint64_t pat)
 /* @lma: what the address-space size or IA-32e control says. */
 bool vmx_check_efer(const VmxCheck *c, uint64_t efer, bool lma, bool paging)
 {
-    uint64_t known = EFER_KNOWN;
-
-    if (c->env->features[FEAT_8000_0001_EDX] & CPUID_EXT2_NX) {
-        known |= MSR_EFER_NXE;
-    }
-    return !(efer & ~known) && !(efer & MSR_EFER_LMA) == !lma &&
+    return !(efer & ~vmx_efer_known(c->env)) && !(efer & MSR_EFER_LMA) == !lma &&
            (!paging || !(efer & MSR_EFER_LME) == !lma);
 }
 
@@ -167,6 +161,8 @@ static const struct {
       "posted interrupts need virtual-interrupt delivery" },
     { VMX_CAP_PIN, PIN_POSTED_INTR, true, VMX_CAP_EXIT, EXIT_ACK_INTR, true,
       "posted interrupts need acknowledge interrupt on exit" },
+    { VMX_CAP_SECONDARY, CPU2_PML, true, VMX_CAP_SECONDARY, CPU2_EPT, true,
+      "the page-modification log needs EPT" },
     { VMX_CAP_SECONDARY, CPU2_UNRESTRICTED, true, VMX_CAP_SECONDARY, CPU2_EPT,
       true, "unrestricted guest needs EPT" },
     { VMX_CAP_PIN, PIN_PREEMPTION_TIMER, false, VMX_CAP_EXIT, EXIT_SAVE_TIMER,
@@ -200,6 +196,8 @@ static const struct {
     { VMX_CAP_PRIMARY, CPU_MSR_BITMAPS, VMCS_MSR_BITMAP, 0xfff },
     { VMX_CAP_PRIMARY, CPU_TPR_SHADOW, VMCS_VIRTUAL_APIC_ADDR, 0xfff },
     { VMX_CAP_PIN, PIN_POSTED_INTR, VMCS_POSTED_INTR_DESC, 0x3f },
+    { VMX_CAP_SECONDARY, CPU2_PML, VMCS_PML_ADDR, 0xfff },
+    { VMX_CAP_SECONDARY, CPU2_APIC_ACCESS, VMCS_APIC_ACCESS_ADDR, 0xfff },
 };
 
 static bool addresses_valid(VmxCheck *c)
@@ -240,7 +238,10 @@ static bool cr3_targets_valid(VmxCheck *c)
     return field(c, VMCS_CR3_TARGET_COUNT) <= MAX_CR3_TARGETS;
 }
 
-/* Without virtualized APIC accesses, a TPR below the threshold is an error. */
+/*
+ * With virtual-interrupt delivery the threshold is not used; with virtualized
+ * APIC accesses a VTPR below it is no error, but a VM exit after entry.
+ */
 static bool tpr_threshold_valid(VmxCheck *c)
 {
     uint32_t threshold = field(c, VMCS_TPR_THRESHOLD);
@@ -253,10 +254,22 @@ static bool tpr_threshold_valid(VmxCheck *c)
     if (threshold & ~15u) {
         return false;
     }
+    if (ctl(c, VMX_CAP_SECONDARY, CPU2_APIC_ACCESS)) {
+        return true;            /* a VM exit behind the entry instead */
+    }
+    if (ctl(c, VMX_CAP_SECONDARY, CPU2_APIC_ACCESS)) {
+        return true;
+    }
     address_space_read(env_cpu(c->env)->as,
                        (field(c, VMCS_VIRTUAL_APIC_ADDR) & ~vmx_keyid_mask()) + 0x80,
                        MEMTXATTRS_UNSPECIFIED, &vtpr, sizeof(vtpr));
     return threshold <= vtpr >> 4;
+}
+
+static bool tsc_multiplier_valid(VmxCheck *c)
+{
+    return !ctl(c, VMX_CAP_SECONDARY, CPU2_TSC_SCALING) ||
+           field(c, VMCS_TSC_MULTIPLIER);
 }
 
 static bool notification_vector_valid(VmxCheck *c)
@@ -284,8 +297,9 @@ static bool vector_fits_type(uint32_t type, uint8_t vector)
     case INTR_TYPE_HW_EXC:
         return vector < 32;
     case 1u << 8:               /* reserved */
-    case INTR_TYPE_OTHER:       /* needs the monitor trap flag */
         return false;
+    case INTR_TYPE_OTHER:       /* a pending MTF VM exit */
+        return vector == 0;
     default:
         return true;
     }
@@ -322,24 +336,28 @@ static bool injection_valid(VmxCheck *c)
            (!has_length || field(c, VMCS_ENTRY_INSN_LEN) <= 15);
 }
 
-uint32_t vmx_check_controls(CPUX86State *env, const Vmcs *v)
+uint32_t vmx_check_controls(CPUX86State *env, const Vmcs *v, bool known)
 {
+    static const VmxRule always[] = {
+        { "the TPR threshold fits VTPR", tpr_threshold_valid },
+        { "the event to inject is valid", injection_valid },
+    };
     static const VmxRule rules[] = {
         { "all controls are supported", controls_supported },
         { "controls agree with each other", dependencies_met },
         { "at most four CR3 targets", cr3_targets_valid },
         { "addresses are aligned and exist", addresses_valid },
-        { "the TPR threshold fits VTPR", tpr_threshold_valid },
         { "the notification vector is 8 bits wide", notification_vector_valid },
         { "the VPID is not 0", vpid_valid },
         { "the EPTP is valid", eptp_valid },
+        { "the TSC multiplier is not 0", tsc_multiplier_valid },
         { "the MSR lists are valid", msr_lists_valid },
-        { "the event to inject is valid", injection_valid },
     };
     VmxCheck c;
 
     vmx_check_init(&c, env, v);
-    return vmx_check_run(&c, rules, ARRAY_SIZE(rules)) ? 0 : VMX_ERR_BAD_CONTROLS;
+    return (known || vmx_check_run(&c, rules, ARRAY_SIZE(rules))) &&
+           vmx_check_run(&c, always, ARRAY_SIZE(always)) ? 0 : VMX_ERR_BAD_CONTROLS;
 }
 
 /* --- host state (27.2.2 to 27.2.4) -------------------------------------- */

@@ -32,6 +32,19 @@ target_ulong x86_vmx_debug_begin(CPUX86State *env)
     return DR6_BD | DR6_BS;
 }
 
+/* A trap, behind an instruction: by single-stepping or a data breakpoint. */
+static bool is_trap(uint64_t causes, target_ulong dr7)
+{
+    for (int i = 0; i < 4; i++) {
+        unsigned type = dr7 >> (DR7_TYPE_SHIFT + 4 * i) & 3;
+
+        if ((causes >> i & 1) && type != DR7_TYPE_BP_INST) {
+            return true;
+        }
+    }
+    return causes & DR6_BS;
+}
+
 void vmx_debug_exception(CPUX86State *env, uintptr_t ra)
 {
     X86VMX *vmx = env->vmx;
@@ -42,11 +55,27 @@ void vmx_debug_exception(CPUX86State *env, uintptr_t ra)
     }
     vmx->debug_begun = vmx->was_halted = false;
     causes = (env->dr[6] & CAUSES) | vmx->pending_debug;
+    if (vmx->apic_write_pending && is_trap(causes, env->dr[7])) {
+        /* the write's emulation goes first; if it exits, the trap stays pending */
+        vmx->pending_debug = causes & (DR6_B0_B3 | DR6_BS);
+        env->dr[6] = vmx->dr6;
+        vmx_apic_write_emulation(env);
+        vmx->pending_debug = 0;
+        env->dr[6] &= ~CAUSES;
+    }
+    if (vmx->mtf == VMX_MTF_STEPPING && is_trap(causes, env->dr[7])) {
+        /* 26.5.2: this exit goes first, and the trap stays pending */
+        vmx->pending_debug = causes & (DR6_B0_B3 | DR6_BS);
+        env->dr[6] = vmx->dr6;
+        env->dr[7] = vmx->dr7;
+        vmx_exit(env, VMX_EXIT_MTF, 0, ra);
+    }
     vmx->pending_debug = 0;
     vmx_update_pending(env);
     if (vmx_exception_exits(env, EXCP01_DB, 0)) {
         env->dr[6] = vmx->dr6;
         env->dr[7] = vmx->dr7;
+        vmx->debug_exit = true;
         vmx_exit_event(env, VMX_EXIT_EXCEPTION_NMI, causes,
                        EXCP01_DB | INTR_TYPE_HW_EXC | INTR_VALID, 0, ra);
     }
@@ -68,7 +97,7 @@ void vmx_debug_entry(CPUX86State *env, const Vmcs *v)
     env->vmx->debug_begun = false;
     env->vmx->pending_debug = 0;
     if (!(pending & (PENDING_ENABLED | DR6_BS)) ||
-        ((info & INTR_VALID) && !(software && mov_ss))) {
+        ((info & INTR_VALID) && !vmx_injects_mtf(info) && !(software && mov_ss))) {
         return;
     }
     env->vmx->pending_debug = pending & (DR6_B0_B3 | DR6_BS);
@@ -103,6 +132,10 @@ uint64_t vmx_debug_to_save(CPUX86State *env, bool held)
     uint64_t pending = env->vmx->pending_debug;
 
     env->vmx->pending_debug = 0;
+    if (env->vmx->debug_exit) {         /* this exit reports them (28.3.4) */
+        env->vmx->debug_exit = false;
+        return 0;
+    }
     if (pending & DR6_B0_B3) {
         pending |= PENDING_ENABLED;
     }

@@ -8,6 +8,7 @@
 #include "vmx.h"
 #include "ram.h"
 
+#define DR7_LOADED      0xffff2fffull   /* not bits 15, 14 and 12 */
 #define CC_ALL  (CC_O | CC_S | CC_Z | CC_A | CC_P | CC_C)
 
 /* --- pieces of guest and host state ------------------------------------- */
@@ -38,20 +39,25 @@ static uint32_t ar_to_flags(uint32_t ar)
 /* @seg: R_ES..R_GS; the fields of one segment are 2 apart in each group. */
 static void load_segment(CPUX86State *env, const Vmcs *v, int seg)
 {
+    uint32_t ar = vmcs_read_nth(v, VMCS_GUEST_ES_AR, seg);
+
+    if (seg == R_CS) {
+        ar &= ~VMCS_AR_UNUSABLE;        /* CS is always usable; no check of the bit */
+    }
     cpu_x86_load_seg_cache(env, seg,
-                           vmcs_read(v, VMCS_GUEST_ES_SEL + 2 * seg),
-                           vmcs_read(v, VMCS_GUEST_ES_BASE + 2 * seg),
-                           vmcs_read(v, VMCS_GUEST_ES_LIMIT + 2 * seg),
-                           ar_to_flags(vmcs_read(v, VMCS_GUEST_ES_AR + 2 * seg)));
+                           vmcs_read_nth(v, VMCS_GUEST_ES_SEL, seg),
+                           vmcs_read_nth(v, VMCS_GUEST_ES_BASE, seg),
+                           vmcs_read_nth(v, VMCS_GUEST_ES_LIMIT, seg),
+                           ar_to_flags(ar));
 }
 
 static void load_system_segment(const Vmcs *v, SegmentCache *sc, int index)
 {
-    uint32_t ar = vmcs_read(v, VMCS_GUEST_ES_AR + 2 * index);
+    uint32_t ar = vmcs_read_nth(v, VMCS_GUEST_ES_AR, index);
 
-    sc->selector = vmcs_read(v, VMCS_GUEST_ES_SEL + 2 * index);
-    sc->base = vmcs_read(v, VMCS_GUEST_ES_BASE + 2 * index);
-    sc->limit = vmcs_read(v, VMCS_GUEST_ES_LIMIT + 2 * index);
+    sc->selector = vmcs_read_nth(v, VMCS_GUEST_ES_SEL, index);
+    sc->base = vmcs_read_nth(v, VMCS_GUEST_ES_BASE, index);
+    sc->limit = vmcs_read_nth(v, VMCS_GUEST_ES_LIMIT, index);
     sc->flags = ar_to_flags(ar);
     if (index == 7) {
         /* QEMU caches a TSS descriptor as LTR found it: not yet busy */
@@ -98,14 +104,12 @@ static void load_guest_registers(CPUX86State *env, const Vmcs *v)
     X86VMX *vmx = env->vmx;
     uint32_t ctl = vmx->entry_ctl;
     uint64_t cr0 = vmcs_read(v, VMCS_GUEST_CR0);
-    /* bits that VM entry leaves alone: ET, CD, NW and the reserved ones */
-    const uint64_t cr0_kept = CR0_ET_MASK | CR0_NW_MASK | CR0_CD_MASK;
 
-    cr0 = (cr0 & ~cr0_kept) | (env->cr[0] & cr0_kept);
+    cr0 = (cr0 & VMX_CR0_LOADED) | (env->cr[0] & ~VMX_CR0_LOADED);
     vmx_load_crs(env, cr0, vmcs_read(v, VMCS_GUEST_CR3),
                  vmcs_read(v, VMCS_GUEST_CR4), guest_efer(env, v, cr0));
     if (ctl & ENTRY_LOAD_DEBUG) {
-        cpu_x86_update_dr7(env, vmcs_read(v, VMCS_GUEST_DR7));
+        cpu_x86_update_dr7(env, vmcs_read(v, VMCS_GUEST_DR7) & DR7_LOADED);
         vmx->debugctl = vmcs_read(v, VMCS_GUEST_DEBUGCTL);
     }
     if (ctl & ENTRY_LOAD_PAT) {
@@ -174,6 +178,8 @@ static void cache_controls(X86VMX *vmx, Vmcs *v, const VmxClient *client)
     vmx->eptp = vmcs_read(v, VMCS_EPT_POINTER);
     vmx->msr_bitmap = vmcs_read(v, VMCS_MSR_BITMAP) & ~vmx_keyid_mask();
     vmx->vapic_page = vmcs_read(v, VMCS_VIRTUAL_APIC_ADDR);
+    vmx->apic_access = vmx->cpu2 & CPU2_APIC_ACCESS
+        ? vmcs_read(v, VMCS_APIC_ACCESS_ADDR) & ~vmx_keyid_mask() : VMX_NO_PTR;
     vmx->tsc_multiplier = vmx->cpu2 & CPU2_TSC_SCALING
         ? vmcs_read(v, VMCS_TSC_MULTIPLIER) : VMX_TSC_UNSCALED;
 }
@@ -187,8 +193,10 @@ static void switch_tlb(CPUX86State *env, uint64_t tag)
     X86VMX *vmx = env->vmx;
     uint64_t eptp = vmx->cpu2 & CPU2_EPT ? vmx->eptp : 0;
 
-    if (vmx->tlb_eptp != eptp || vmx->tlb_tag != tag || !tag) {
+    if (vmx->tlb_eptp != eptp || vmx->tlb_tag != tag || !tag ||
+        vmx->tlb_apic != vmx->apic_access) {
         vmx_flush_guest_tlb(env);
+        vmx->tlb_apic = vmx->apic_access;
         vmx->tlb_eptp = eptp;
         vmx->tlb_tag = tag;
     }
@@ -203,16 +211,20 @@ static void start_events(CPUX86State *env, Vmcs *v)
     vmx->was_halted = false;
     env->old_exception = -1;
     vmx_preemption_timer_start(env);
-    if (vmx->cpu2 & CPU2_VINTR_DELIVERY) {
+    vmx->apic_write_pending = vmx->tpr_below = false;
+    if (vmx->cpu & CPU_TPR_SHADOW) {
         vmx_apicv_entry(env);
     }
+    vmx->pause_seen = false;
     vmx_debug_entry(env, v);
+    vmx_mtf_entry(env, v);
     vmx_update_pending(env);
-    if (info & INTR_VALID) {
+    if ((info & INTR_VALID) && !vmx_injects_mtf(info)) {
         env->hflags &= ~HF_INHIBIT_IRQ_MASK;
         vmx_inject(env, info, vmcs_read(v, VMCS_ENTRY_INTR_ERROR),
                    vmcs_read(v, VMCS_ENTRY_INSN_LEN));
-    } else if (vmx_debug_due(env)) {
+    } else if (vmx_debug_due(env) && !vmx_injects_mtf(info)) {
+        vmx_mtf_event(env);
         raise_exception_ra(env, EXCP01_DB, 0);
     } else if (vmcs_read(v, VMCS_GUEST_ACTIVITY) == ACTIVITY_HLT) {
         CPUState *cs = env_cpu(env);
@@ -257,6 +269,7 @@ static void entry_failure(CPUX86State *env, uint32_t reason, uint64_t qual)
 
     vmcs_write(v, VMCS_EXIT_REASON, reason | VMX_EXIT_ENTRY_FAILURE);
     vmcs_write(v, VMCS_EXIT_QUALIFICATION, qual);
+    env->hflags &= ~HF_INHIBIT_IRQ_MASK;        /* 28.5.5: nothing is blocked */
     vmx_load_host(env, v);
 }
 
@@ -277,35 +290,40 @@ static uint32_t launch_state_error(CPUX86State *env, bool launch)
     return 0;
 }
 
-void vmx_vmentry(CPUX86State *env, bool launch, int insn_len, uintptr_t ra)
+static void enter_or_fail(CPUX86State *env, bool launch, int insn_len)
 {
     X86VMX *vmx = env->vmx;
     Vmcs *v = &vmx->vmcs;
     uint32_t error;
     uint64_t qual = 0, tag = 0;
+    bool known;
 
-    cpu_restore_state(env_cpu(env), ra);
     if (vmx->vmcs_ptr == VMX_NO_PTR) {
         vmx_fail_invalid(env);
         vmx_insn_done(env, insn_len);
         return;
     }
+    known = vmx_checks_known(env, v);
     error = launch_state_error(env, launch);
-    error = error ?: vmx_check_controls(env, v);
-    error = error ?: vmx_check_host(env, v);
+    error = error ?: vmx_check_controls(env, v, known);
+    error = error || known ? error : vmx_check_host(env, v);
     if (error) {
         vmx_fail_valid(env, error);
         vmx_insn_done(env, insn_len);
         return;
     }
-    if (!vmx_check_guest(env, v, &qual)) {
+    if (!vmx_check_guest(env, v, known, &qual)) {
         entry_failure(env, VMX_EXIT_BAD_GUEST, qual);
         return;
+    }
+    if (!known) {
+        vmx_checks_passed(env, v);
     }
     if ((vmcs_read(v, VMCS_PRIMARY_CONTROLS) & CPU_SECONDARY) &&
         (vmcs_read(v, VMCS_SECONDARY_CONTROLS) & CPU2_VPID)) {
         tag = vmcs_read(v, VMCS_VPID);
     }
+    env->insn_len = insn_len;   /* RIP and flags are in env already */
     load_guest(env, v, NULL, tag);
     error = vmx_msr_load_list(env, vmcs_read(v, VMCS_ENTRY_MSR_LOAD_ADDR),
                               vmcs_read(v, VMCS_ENTRY_MSR_LOAD_COUNT));
@@ -315,4 +333,18 @@ void vmx_vmentry(CPUX86State *env, bool launch, int insn_len, uintptr_t ra)
     }
     v->launched = 1;
     start_events(env, v);
+}
+
+void vmx_vmentry(CPUX86State *env, bool launch, int insn_len)
+{
+    CPUState *cs = env_cpu(env);
+
+    enter_or_fail(env, launch, insn_len);
+    /*
+     * The next translation block follows at once.  What was pending and held
+     * back before may be open now: that is for the main loop.
+     */
+    if (qatomic_read(&cs->interrupt_request) || cs->cflags_next_tb != -1) {
+        qatomic_set(&cs->neg.icount_decr.u16.high, -1);
+    }
 }

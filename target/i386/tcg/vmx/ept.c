@@ -47,7 +47,7 @@
 typedef struct EptEntry {
     uint64_t pa;
     uint64_t value;
-    VmxRam ram;
+    void *host;                 /* NULL: not RAM */
 } EptEntry;
 
 static unsigned eptp_levels(uint64_t eptp)
@@ -76,11 +76,16 @@ bool vmx_eptp_valid(CPUX86State *env, uint64_t eptp)
            !(eptp & (EPTP_RESERVED | ~(EPT_ADDR | 0xfff) | reserved_addr(env)));
 }
 
+/* The TLB of physical addresses finds RAM faster than the memory map does. */
 static void entry_read(CPUX86State *env, uint64_t pa, bool write, EptEntry *e)
 {
     e->pa = pa;
-    if (vmx_ram_map(env, pa, sizeof(uint64_t), write, &e->ram)) {
-        e->value = le64_to_cpu(qatomic_read((uint64_t *)e->ram.host));
+    e->host = NULL;
+    probe_access_full_mmu(env, pa & ~vmx_keyid_mask(), 0,
+                          write ? MMU_DATA_STORE : MMU_DATA_LOAD, MMU_PHYS_IDX,
+                          &e->host, NULL);
+    if (e->host) {
+        e->value = le64_to_cpu(qatomic_read((uint64_t *)e->host));
     } else {
         e->value = address_space_ldq_le(env_cpu(env)->as, pa & ~vmx_keyid_mask(),
                                         MEMTXATTRS_UNSPECIFIED, NULL);
@@ -96,11 +101,10 @@ static bool entry_set(CPUX86State *env, EptEntry *e, uint64_t flags)
     if (old == new) {
         return true;
     }
-    if (e->ram.host) {
-        if (qatomic_cmpxchg((uint64_t *)e->ram.host, old, new) != old) {
+    if (e->host) {
+        if (qatomic_cmpxchg((uint64_t *)e->host, old, new) != old) {
             return false;
         }
-        vmx_ram_dirty(&e->ram, 0, sizeof(uint64_t));
     } else {
         address_space_stq_le(env_cpu(env)->as, e->pa & ~vmx_keyid_mask(),
                              e->value | flags, MEMTXATTRS_UNSPECIFIED, NULL);
@@ -151,6 +155,29 @@ static bool fault(struct X86VMX *vmx, bool misconfig, uint64_t gpa,
     return false;
 }
 
+#define PML_ENTRIES         512
+
+/* A write that has to set a dirty flag finds no room for its log entry (29.3.6). */
+static bool pml_is_full(struct X86VMX *vmx)
+{
+    return (vmx->cpu2 & CPU2_PML) &&
+           vmcs_read(vmx->cur, VMCS_GUEST_PML_INDEX) >= PML_ENTRIES;
+}
+
+/* The log grows downwards; its index wraps to FFFFH behind the last entry. */
+static void pml_log(CPUX86State *env, uint64_t gpa)
+{
+    struct X86VMX *vmx = env->vmx;
+    uint16_t index = vmcs_read(vmx->cur, VMCS_GUEST_PML_INDEX);
+    uint64_t pa = vmcs_read(vmx->cur, VMCS_PML_ADDR) & ~vmx_keyid_mask();
+
+    if (vmx->cpu2 & CPU2_PML) {
+        address_space_stq_le(env_cpu(env)->as, pa + index * 8,
+                             gpa & TARGET_PAGE_MASK, MEMTXATTRS_UNSPECIFIED, NULL);
+        vmcs_write(vmx->cur, VMCS_GUEST_PML_INDEX, (uint16_t)(index - 1));
+    }
+}
+
 /* Accessed and dirty flags of a completed walk; false: walk again. */
 static bool set_flags(CPUX86State *env, EptEntry *entries, unsigned leaf,
                       unsigned levels, MMUAccessType access)
@@ -180,7 +207,7 @@ bool vmx_ept_walk(CPUX86State *env, uint64_t gpa, MMUAccessType access,
     struct X86VMX *vmx = env->vmx;
     uint64_t eptp = running_eptp(vmx, gpa);
     unsigned levels = eptp_levels(eptp), level;
-    bool ad = eptp & EPTP_AD;
+    bool ad = eptp & EPTP_AD, logs;
     EptEntry entries[EPT_MAX_LEVEL + 1];
     uint64_t rwx, offset_mask, value;
 
@@ -210,8 +237,17 @@ restart:
     if (!(rwx & access_bit(access))) {
         return fault(vmx, false, gpa, value, access, rwx);
     }
+    logs = ad && access == MMU_DATA_STORE && !(value & EPT_DIRTY);
+    if (logs && pml_is_full(vmx)) {
+        fault(vmx, false, gpa, value, access, rwx);
+        vmx->fault.pml_full = true;
+        return false;
+    }
     if (ad && !set_flags(env, entries, level, levels, access)) {
         goto restart;
+    }
+    if (logs) {
+        pml_log(env, gpa);
     }
     offset_mask = MAKE_64BIT_MASK(0, 12 + 9 * (level - 1));
     *page_size = offset_mask + 1;
@@ -273,6 +309,9 @@ G_NORETURN void vmx_ept_exit(CPUX86State *env, uintptr_t ra)
     vmcs_write(vmx->cur, VMCS_GUEST_PHYSICAL_ADDR, vmx->fault.gpa);
     if (vmx->fault.misconfig) {
         vmx_exit(env, VMX_EXIT_EPT_MISCONFIG, 0, ra);
+    }
+    if (vmx->fault.pml_full) {
+        vmx_exit(env, VMX_EXIT_PML_FULL, 0, ra);
     }
     if (vmx->fault_on_walk &&
         (running_eptp(vmx, vmx->fault.gpa) & EPTP_AD)) {

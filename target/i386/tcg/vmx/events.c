@@ -41,6 +41,15 @@ static uint32_t event_type(CPUX86State *env, int intno, int is_int, int is_hw,
     return INTR_TYPE_HW_EXC;
 }
 
+bool vmx_iret_unblocks_nmi(CPUX86State *env)
+{
+    X86VMX *vmx = env->vmx;
+
+    return (env->hflags2 & HF2_NMI_MASK) && !(vmx->vect_info & INTR_VALID) &&
+           (!(vmx->pin & PIN_NMI) || (vmx->pin & PIN_VIRTUAL_NMIS)) &&
+           vmx_at_iret(env);
+}
+
 void x86_vmx_event_begin(CPUX86State *env, int intno, int is_int,
                          int error_code, int is_hw, int next_eip)
 {
@@ -51,6 +60,10 @@ void x86_vmx_event_begin(CPUX86State *env, int intno, int is_int,
         vmx->vect_info = vmx->inject_info;
         vmx->inject_info = 0;
         return;                 /* error code and length are set already */
+    }
+    if (!is_int && !is_hw && intno != EXCP01_DB && vmx_nonroot(env) &&
+        vmx_iret_unblocks_nmi(env)) {
+        env->hflags2 &= ~HF2_NMI_MASK;
     }
     vmx->vect_info = intno | INTR_VALID |
                      event_type(env, intno, is_int, is_hw, len);
@@ -126,7 +139,8 @@ static bool due_before_nmi(CPUX86State *env)
 {
     X86VMX *vmx = env->vmx;
 
-    return vmx_debug_due(env) || vmx->preemption_expired ||
+    return vmx_mtf_due(env) || vmx->tpr_below || vmx_debug_due(env) ||
+           vmx->preemption_expired ||
            ((vmx->cpu & CPU_NMI_WINDOW) && nmi_window_open(env));
 }
 
@@ -151,6 +165,9 @@ int x86_vmx_pending_interrupt(CPUState *cs, int request)
 
     if (cs->halted) {
         vmx->was_halted = true;         /* TCG asks before it ends the HLT */
+    }
+    if (virq && vmx->apic_write_pending) {
+        return CPU_INTERRUPT_VIRQ;      /* still part of what was executed last */
     }
     if (request & CPU_INTERRUPT_POLL) {
         return CPU_INTERRUPT_POLL;
@@ -177,7 +194,7 @@ int x86_vmx_pending_interrupt(CPUState *cs, int request)
         ((vmx->pin & PIN_EXT_INTR) || interrupts_open(env))) {
         return CPU_INTERRUPT_HARD;
     }
-    if (virq && virq_due(env)) {
+    if (virq && (virq_due(env) || vmx_mtf_armed(env))) {
         return CPU_INTERRUPT_VIRQ;
     }
     return 0;
@@ -187,7 +204,11 @@ int x86_vmx_pending_interrupt(CPUState *cs, int request)
 static void deliver(CPUX86State *env, int vector)
 {
     env->vmx->was_halted = false;
+    vmx_mtf_event(env);
     do_interrupt_x86_hardirq(env, vector, 1);
+    if (vmx_mtf_due(env)) {
+        vmx_exit(env, VMX_EXIT_MTF, 0, 0);      /* a TB would run before the next look */
+    }
 }
 
 static void take_nmi(CPUState *cs, CPUX86State *env)
@@ -236,7 +257,18 @@ static void take_own_event(CPUState *cs, CPUX86State *env)
     X86VMX *vmx = env->vmx;
     int vector;
 
+    if (vmx_mtf_armed(env) && !virq_due(env)) {
+        vmx_mtf_step(env);
+        return;
+    }
+    if (vmx_mtf_due(env)) {
+        vmx_exit(env, VMX_EXIT_MTF, 0, 0);
+    }
+    if (vmx->tpr_below) {
+        vmx_exit(env, VMX_EXIT_TPR_THRESHOLD, 0, 0);
+    }
     if (vmx_debug_due(env)) {
+        vmx_mtf_event(env);
         raise_exception_ra(env, EXCP01_DB, 0);
     }
     if (vmx->preemption_expired) {
@@ -269,6 +301,13 @@ bool x86_vmx_exec_interrupt(CPUState *cs, int request)
         take_external(cs, env);
         break;
     case CPU_INTERRUPT_VIRQ:
+        if (env->vmx->apic_write_pending) {
+            vmx_apic_write_emulation(env);
+            vmx_update_pending(env);
+            /* look again before the next instruction */
+            qatomic_set(&cs->neg.icount_decr.u16.high, -1);
+            return true;
+        }
         take_own_event(cs, env);
         break;
     default:
@@ -279,7 +318,7 @@ bool x86_vmx_exec_interrupt(CPUState *cs, int request)
 }
 
 /*
- * CPU_INTERRUPT_VIRQ stands while the guest waits for a window or has a
+ * CPU_INTERRUPT_VIRQ stands while the guest waits for a window, steps or has a
  * virtual interrupt, so that TCG asks at each boundary only then.
  */
 static bool wants_virq(CPUX86State *env)
@@ -289,7 +328,8 @@ static bool wants_virq(CPUX86State *env)
     return vmx_nonroot(env) &&
            ((vmx->cpu & (CPU_INTR_WINDOW | CPU_NMI_WINDOW)) ||
             qatomic_read(&vmx->preemption_expired) || vmx->pending_debug ||
-            vmx_vintr_pending(env));
+            vmx->mtf != VMX_MTF_NONE || vmx->apic_write_pending ||
+            vmx->tpr_below || vmx_vintr_pending(env));
 }
 
 void vmx_update_pending(CPUX86State *env)

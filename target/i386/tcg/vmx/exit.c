@@ -22,10 +22,10 @@ static uint32_t flags_to_ar(uint32_t flags)
 
 static void save_segment(Vmcs *v, const SegmentCache *sc, int index, uint32_t ar)
 {
-    vmcs_write(v, VMCS_GUEST_ES_SEL + 2 * index, sc->selector);
-    vmcs_write(v, VMCS_GUEST_ES_BASE + 2 * index, sc->base);
-    vmcs_write(v, VMCS_GUEST_ES_LIMIT + 2 * index, sc->limit);
-    vmcs_write(v, VMCS_GUEST_ES_AR + 2 * index, ar);
+    vmcs_write_nth(v, VMCS_GUEST_ES_SEL, index, sc->selector);
+    vmcs_write_nth(v, VMCS_GUEST_ES_BASE, index, sc->base);
+    vmcs_write_nth(v, VMCS_GUEST_ES_LIMIT, index, sc->limit);
+    vmcs_write_nth(v, VMCS_GUEST_ES_AR, index, ar);
 }
 
 static void save_segments(CPUX86State *env, Vmcs *v)
@@ -37,6 +37,9 @@ static void save_segments(CPUX86State *env, Vmcs *v)
 
         if (seg == R_SS) {
             ar = (ar & ~0x60) | cpl << 5;       /* SS.DPL is the CPL */
+        }
+        if (!(ar & VMCS_AR_UNUSABLE)) {
+            ar |= 1;            /* accessed: TCG's far transfers do not set it in CS */
         }
         save_segment(v, &env->segs[seg], seg, ar);
     }
@@ -135,7 +138,7 @@ static void load_host_segments(CPUX86State *env, const Vmcs *v)
                            (host64 ? DESC_L_MASK : DESC_B_MASK));
     for (int i = 0; i < ARRAY_SIZE(others); i++) {
         int seg = others[i];
-        uint16_t sel = vmcs_read(v, VMCS_HOST_ES_SEL + 2 * seg);
+        uint16_t sel = vmcs_read_nth(v, VMCS_HOST_ES_SEL, seg);
         uint64_t base = seg == R_FS ? vmcs_read(v, VMCS_HOST_FS_BASE)
                       : seg == R_GS ? vmcs_read(v, VMCS_HOST_GS_BASE) : 0;
 
@@ -168,7 +171,6 @@ void vmx_load_host(CPUX86State *env, const Vmcs *v)
 {
     X86VMX *vmx = env->vmx;
     uint32_t ctl = vmcs_read(v, VMCS_EXIT_CONTROLS);
-    const uint64_t cr0_kept = CR0_ET_MASK | CR0_NW_MASK | CR0_CD_MASK;
     bool vnmi = vmcs_read(v, VMCS_PIN_CONTROLS) & PIN_VIRTUAL_NMIS;
 
     if (env->hflags & HF_GUEST_MASK) {
@@ -181,8 +183,8 @@ void vmx_load_host(CPUX86State *env, const Vmcs *v)
     }
     env->tsc_offset = 0;
     vmx_load_crs(env,
-                 (vmcs_read(v, VMCS_HOST_CR0) & ~cr0_kept) |
-                 (env->cr[0] & cr0_kept),
+                 (vmcs_read(v, VMCS_HOST_CR0) & VMX_CR0_LOADED) |
+                 (env->cr[0] & ~VMX_CR0_LOADED),
                  vmcs_read(v, VMCS_HOST_CR3), vmcs_read(v, VMCS_HOST_CR4),
                  host_efer(env, v, ctl));
     if (ctl & EXIT_LOAD_PAT) {
@@ -258,6 +260,8 @@ static G_NORETURN void leave(CPUX86State *env, uint32_t reason, uint64_t qual,
                   vmcs_read(v, VMCS_GUEST_RIP),
                   vmcs_read(v, VMCS_GUEST_PHYSICAL_ADDR));
     vmx->vect_info = vmx->inject_info = 0;
+    vmx->mtf = VMX_MTF_NONE;
+    vmx->apic_write_pending = vmx->tpr_below = false;
     vmx->fault_gla_valid = false;
     env->old_exception = -1;
     vmx_load_host(env, v);
@@ -275,10 +279,33 @@ static G_NORETURN void leave(CPUX86State *env, uint32_t reason, uint64_t qual,
     cpu_loop_exit(cs);
 }
 
+/*
+ * IRET ends blocking by NMI before it can fault (28.2.1, 28.2.2): an exit by its
+ * fault tells so, for the host to block again.
+ */
+static bool iret_unblocks(CPUX86State *env, uint32_t reason, uint32_t info)
+{
+    uint8_t vector = info & INTR_VECTOR;
+    bool fault = reason == VMX_EXIT_EPT_VIOLATION || reason == VMX_EXIT_PML_FULL ||
+                 (reason == VMX_EXIT_EXCEPTION_NMI &&
+                  (info & INTR_TYPE) == INTR_TYPE_HW_EXC &&
+                  vector != EXCP01_DB && vector != EXCP08_DBLE);
+
+    return fault && vmx_iret_unblocks_nmi(env);
+}
+
 void vmx_exit_event(CPUX86State *env, uint32_t reason, uint64_t qual,
                     uint32_t info, uint32_t error, uintptr_t ra)
 {
     cpu_restore_state(env_cpu(env), ra);
+    if (iret_unblocks(env, reason, info)) {
+        env->hflags2 &= ~HF2_NMI_MASK;
+        if (reason == VMX_EXIT_EXCEPTION_NMI) {
+            info |= INTR_NMI_UNBLOCK_IRET;
+        } else {
+            qual |= INTR_NMI_UNBLOCK_IRET;      /* the same bit */
+        }
+    }
     leave(env, reason, qual, info, error);
 }
 

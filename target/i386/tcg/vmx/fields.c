@@ -18,18 +18,16 @@ struct VmcsFieldInfo {
 /* In ascending order.  A field is here if a control of caps.c uses it. */
 static const struct VmcsFieldInfo fields[] = {
     { VMCS_VPID, VMCS_POSTED_INTR_NV },
-    { VMCS_GUEST_ES_SEL, VMCS_GUEST_INTR_STATUS },
+    { VMCS_GUEST_ES_SEL, VMCS_GUEST_PML_INDEX },
     { VMCS_HOST_ES_SEL, VMCS_HOST_TR_SEL },
-    { VMCS_IO_BITMAP_A, VMCS_EXECUTIVE_VMCS },
-    { VMCS_TSC_OFFSET, VMCS_VIRTUAL_APIC_ADDR },
-    { VMCS_POSTED_INTR_DESC, VMCS_POSTED_INTR_DESC },
+    { VMCS_IO_BITMAP_A, VMCS_POSTED_INTR_DESC },
     { VMCS_EPT_POINTER, VMCS_EOI_EXIT_BITMAP0 + 6 },
     { VMCS_TSC_MULTIPLIER, VMCS_TSC_MULTIPLIER },
     { VMCS_GUEST_PHYSICAL_ADDR, VMCS_GUEST_PHYSICAL_ADDR, true },
     { VMCS_LINK_POINTER, VMCS_GUEST_EFER },
     { VMCS_GUEST_PDPTE0, VMCS_GUEST_PDPTE0 + 6 },
     { VMCS_HOST_PAT, VMCS_HOST_EFER },
-    { VMCS_PIN_CONTROLS, VMCS_SECONDARY_CONTROLS },
+    { VMCS_PIN_CONTROLS, VMCS_PLE_WINDOW },
     { VMCS_INSTRUCTION_ERROR, VMCS_EXIT_INSN_INFO, true },
     { VMCS_GUEST_ES_LIMIT, VMCS_GUEST_SYSENTER_CS },
     { VMCS_PREEMPTION_TIMER, VMCS_PREEMPTION_TIMER },
@@ -60,19 +58,31 @@ static bool is_high(uint32_t encoding)
     return encoding & 1;
 }
 
+/* Row of fields[] with @full, or their number. */
+static int find_row(uint32_t full)
+{
+    int i = 0;
+
+    while (i < ARRAY_SIZE(fields) && (full < fields[i].first || full > fields[i].last)) {
+        i++;
+    }
+    return i;
+}
+
 const struct VmcsFieldInfo *vmcs_field_info(uint32_t encoding)
 {
-    uint32_t full = encoding & ~1u;
+    static uint8_t row_of[ARRAY_SIZE(((Vmcs *)0)->field)];      /* + 1; 0: to be found */
+    int slot = vmcs_slot(encoding & ~1u), row;
 
-    if (is_high(encoding) && field_width(encoding) != WIDTH_64) {
+    if (slot < 0 || (is_high(encoding) && field_width(encoding) != WIDTH_64)) {
         return NULL;
     }
-    for (int i = 0; i < ARRAY_SIZE(fields); i++) {
-        if (full >= fields[i].first && full <= fields[i].last) {
-            return &fields[i];
-        }
+    row = qatomic_read(&row_of[slot]);
+    if (!row) {
+        row = find_row(encoding & ~1u) + 1;
+        qatomic_set(&row_of[slot], row);
     }
-    return NULL;
+    return row <= ARRAY_SIZE(fields) ? &fields[row - 1] : NULL;
 }
 
 /* VMREAD in 64-bit mode.  False: error 12, unsupported field. */

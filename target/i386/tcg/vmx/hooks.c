@@ -73,6 +73,7 @@ void x86_vmx_reset(CPUX86State *env)
     vmx->cur = &vmx->vmcs;
     vmx->tsc_multiplier = VMX_TSC_UNSCALED;
     vmx->tlb_eptp = vmx->tlb_tag = UINT64_MAX;
+    vmx->apic_access = vmx->tlb_apic = VMX_NO_PTR;
     vmx->preemption_deadline = INT64_MAX;
     if (vmx_seam_ops && vmx_seam_ops->reset) {
         vmx_seam_ops->reset(env);
@@ -92,14 +93,6 @@ void x86_vmx_tlb_flush(CPUX86State *env)
     } else if (!env->vmx->keep_tlb) {
         /* the second stage (index 7 of each half) does not depend on CRs */
         tlb_flush_by_mmuidx(env_cpu(env), 0x7f << x86_vmx_mmu_base(env));
-    }
-}
-
-/* KeyIDs choose a key, not a place: they are no part of the RAM address. */
-void x86_vmx_filter_phys(CPUX86State *env, hwaddr *paddr)
-{
-    if (env->vmx) {
-        *paddr &= ~vmx_keyid_mask();
     }
 }
 

@@ -22,7 +22,9 @@ void x86_vmx_realize(X86CPU *cpu);
 void x86_vmx_reset(CPUX86State *env);
 int x86_vmx_mmu_base(CPUX86State *env);
 void x86_vmx_tlb_flush(CPUX86State *env);
-void x86_vmx_filter_phys(CPUX86State *env, hwaddr *paddr);
+bool x86_vmx_map(CPUX86State *env, vaddr addr, int size, MMUAccessType access,
+                 int mmu_idx, bool probe, hwaddr *paddr, int *prot,
+                 int *page_size, uintptr_t ra);
 G_NORETURN void x86_vmx_stage2_fault(CPUX86State *env, vaddr addr,
                                      bool on_walk, uintptr_t ra);
 bool x86_vmx_fault_addr(CPUX86State *env, int exception, int error_code,

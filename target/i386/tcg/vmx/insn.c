@@ -85,6 +85,14 @@ static bool bad_region(CPUX86State *env, uint64_t pa)
     return (pa & 0xfff) || (pa & (~0ull << env_archcpu(env)->phys_bits));
 }
 
+/* The register operand: 32 bits wide outside of 64-bit mode. */
+static uint64_t register_operand(CPUX86State *env, VmxOperands *op)
+{
+    uint64_t val = env->regs[op->reg];
+
+    return env->hflags & HF_CS64_MASK ? val : (uint32_t)val;
+}
+
 static uint64_t read_m64(CPUX86State *env, VmxOperands *op)
 {
     return cpu_ldq_data_ra(env, op->ea, op->ra);
@@ -106,7 +114,7 @@ static void vmxon(CPUX86State *env, VmxOperands *op)
         vmx_fail(env, VMX_ERR_VMXON_ROOT);
         return;
     }
-    if ((env->hflags & HF_CPL_MASK) ||
+    if ((env->hflags & HF_CPL_MASK) || env->a20_mask != -1 ||
         (env->cr[0] & vmx_cr0_fixed0()) != vmx_cr0_fixed0() ||
         (env->cr[4] & vmx_cr4_fixed0()) != vmx_cr4_fixed0() ||
         (env->cr[4] & ~vmx_cr4_fixed1(env)) ||
@@ -215,7 +223,7 @@ static void vmread(CPUX86State *env, VmxOperands *op)
 {
     X86VMX *vmx = env->vmx;
     bool code64 = env->hflags & HF_CS64_MASK;
-    uint64_t field = env->regs[op->reg], val;
+    uint64_t field = register_operand(env, op), val;
 
     if (vmx->vmcs_ptr == VMX_NO_PTR) {
         vmx_fail_invalid(env);
@@ -239,7 +247,7 @@ static void vmwrite(CPUX86State *env, VmxOperands *op)
 {
     X86VMX *vmx = env->vmx;
     bool code64 = env->hflags & HF_CS64_MASK;
-    uint64_t field = env->regs[op->reg], val;
+    uint64_t field = register_operand(env, op), val;
 
     if (vmx->vmcs_ptr == VMX_NO_PTR) {
         vmx_fail_invalid(env);
@@ -265,12 +273,16 @@ static void vmwrite(CPUX86State *env, VmxOperands *op)
 
 static void invept(CPUX86State *env, VmxOperands *op)
 {
-    uint64_t type = env->regs[op->reg];
-    uint64_t eptp = read_m64(env, op);
-    uint64_t zero = cpu_ldq_data_ra(env, op->ea + 8, op->ra);
+    uint64_t type = register_operand(env, op);
+    uint64_t eptp, zero;
 
-    if (type < 1 || type > 2 || zero ||
-        (type == 1 && !vmx_eptp_valid(env, eptp))) {
+    if (type < 1 || type > 2) {
+        vmx_fail(env, VMX_ERR_INVEPT_OPERAND);
+        return;
+    }
+    eptp = read_m64(env, op);
+    zero = cpu_ldq_data_ra(env, op->ea + 8, op->ra);
+    if (zero || (type == 1 && !vmx_eptp_valid(env, eptp))) {
         vmx_fail(env, VMX_ERR_INVEPT_OPERAND);
         return;
     }
@@ -281,11 +293,16 @@ static void invept(CPUX86State *env, VmxOperands *op)
 /* Types: 0 address, 1 single context, 2 all, 3 single but globals. */
 static void invvpid(CPUX86State *env, VmxOperands *op)
 {
-    uint64_t type = env->regs[op->reg];
-    uint64_t vpid = read_m64(env, op);
-    uint64_t addr = cpu_ldq_data_ra(env, op->ea + 8, op->ra);
+    uint64_t type = register_operand(env, op);
+    uint64_t vpid, addr;
 
-    if (type > 3 || vpid >> 16 || (type != 2 && !vpid) ||
+    if (type > 3) {
+        vmx_fail(env, VMX_ERR_INVEPT_OPERAND);
+        return;
+    }
+    vpid = read_m64(env, op);
+    addr = cpu_ldq_data_ra(env, op->ea + 8, op->ra);
+    if (vpid >> 16 || (type != 2 && !vpid) ||
         (type == 0 && sextract64(addr, 0, vmx_linear_bits(env)) != addr)) {
         vmx_fail(env, VMX_ERR_INVEPT_OPERAND);
         return;
@@ -359,17 +376,19 @@ void helper_vmx_insn(CPUX86State *env, uint32_t opcode, uint64_t packed,
         ud(env, op.ra);
     }
     if (vmx_nonroot(env)) {
-        vmx_exit(env, insn->exit_reason, 0, op.ra);
+        vmx_exit_operands(env, insn->exit_reason, op.ra);
     }
     if ((env->hflags & HF_CPL_MASK) && opcode != VMX_OP_VMXON) {
         gp(env, op.ra);
     }
     if (!insn->exec) {
-        vmx_vmentry(env, opcode == VMX_OP_VMLAUNCH, op.len, op.ra);
+        vmx_vmentry(env, opcode == VMX_OP_VMLAUNCH, op.len);
         return;
     }
     insn->exec(env, &op);
-    vmx_insn_done(env, op.len);
+    if (opcode != VMX_OP_VMREAD && opcode != VMX_OP_VMWRITE) {
+        vmx_insn_done(env, op.len);     /* else the translation block goes on */
+    }
 }
 
 void helper_movdir64b(CPUX86State *env, target_ulong dst, target_ulong src)

@@ -78,6 +78,21 @@ static void check_exception_exit(CPUX86State *env, int vector,
 }
 
 /*
+ * The instruction at @ra, for those that may turn out not to exit: the TB counts
+ * on RIP and cc_op as it has left them.
+ */
+static void peek_and_go_on(CPUX86State *env, VmxInsn *insn, uintptr_t ra)
+{
+    target_ulong eip = env->eip;
+    uint32_t cc_op = env->cc_op;
+
+    cpu_restore_state(env_cpu(env), ra);
+    vmx_peek_insn(env, insn);
+    env->eip = eip;
+    env->cc_op = cc_op;
+}
+
+/*
  * MOV from CR3 or CR8; CR0 and CR4 are read through their shadows.  TCG's
  * decoder passes SVM_EXIT_READ_CR0, which is 0, for every register.
  */
@@ -89,8 +104,7 @@ static void check_cr_read(CPUX86State *env, uintptr_t ra)
     if (!(env->vmx->cpu & (CPU_CR3_STORE | CPU_CR8_STORE))) {
         return;
     }
-    cpu_restore_state(env_cpu(env), ra);
-    vmx_peek_insn(env, &insn);
+    peek_and_go_on(env, &insn, ra);
     if (insn.opcode[1] != 0x20) {
         return;                 /* SMSW */
     }
@@ -144,8 +158,7 @@ static void check_rdtsc(CPUX86State *env, uintptr_t ra)
     if (!(env->vmx->cpu & CPU_RDTSC) && (env->vmx->cpu2 & CPU2_RDTSCP)) {
         return;
     }
-    cpu_restore_state(env_cpu(env), ra);
-    vmx_peek_insn(env, &insn);
+    peek_and_go_on(env, &insn, ra);
     if (insn.opcode[1] == 0x31) {
         if (env->vmx->cpu & CPU_RDTSC) {
             vmx_exit(env, VMX_EXIT_RDTSC, 0, ra);
@@ -166,6 +179,86 @@ static void check_invlpg(CPUX86State *env, uintptr_t ra)
         vmx_peek_insn(env, &insn);
         vmx_exit(env, VMX_EXIT_INVLPG, insn.ea, ra);
     }
+}
+
+/* PAUSE-loop exiting, at CPL 0 only (25.1.3). */
+static void check_pause_loop(CPUX86State *env, uintptr_t ra)
+{
+    X86VMX *vmx = env->vmx;
+    uint64_t now;
+
+    if ((vmx->cpu & CPU_PAUSE) || !(vmx->cpu2 & CPU2_PLE) ||
+        (env->hflags & HF_CPL_MASK)) {
+        return;
+    }
+    now = cpu_get_tsc(env);
+    if (!vmx->pause_seen ||
+        now - vmx->pause_last > vmcs_read(vmx->cur, VMCS_PLE_GAP)) {
+        vmx->pause_seen = true;
+        vmx->pause_first = now;
+    }
+    vmx->pause_last = now;
+    if (now - vmx->pause_first > vmcs_read(vmx->cur, VMCS_PLE_WINDOW)) {
+        vmx_exit(env, VMX_EXIT_PAUSE, 0, ra);
+    }
+}
+
+/*
+ * Descriptor-table exiting.  SDM tables 28-10 and 28-11: the identity is in bits
+ * 29:28; GDTR and IDTR have the operand size in bit 11, which LDTR and TR use
+ * for none, but they tell a register (bits 6:3) by bit 10.
+ */
+static void check_descriptor_table(CPUX86State *env, uint32_t type, uintptr_t ra)
+{
+    static const struct { uint8_t reason, identity; } of[] = {
+        { VMX_EXIT_GDTR_IDTR, 1 }, { VMX_EXIT_GDTR_IDTR, 0 },   /* SIDT, SGDT */
+        { VMX_EXIT_LDTR_TR, 0 }, { VMX_EXIT_LDTR_TR, 1 },       /* SLDT, STR */
+        { VMX_EXIT_GDTR_IDTR, 3 }, { VMX_EXIT_GDTR_IDTR, 2 },   /* LIDT, LGDT */
+        { VMX_EXIT_LDTR_TR, 2 }, { VMX_EXIT_LDTR_TR, 3 },       /* LLDT, LTR */
+    };
+    uint32_t reason = of[type - SVM_EXIT_IDTR_READ].reason, info;
+    VmxInsn insn;
+
+    if (!(env->vmx->cpu2 & CPU2_DESC_TABLE)) {
+        return;
+    }
+    cpu_restore_state(env_cpu(env), ra);
+    vmx_peek_insn(env, &insn);
+    info = vmx_insn_info(&insn) |
+           (uint32_t)of[type - SVM_EXIT_IDTR_READ].identity << 28;
+    if (reason == VMX_EXIT_GDTR_IDTR) {
+        info |= insn.op_size == 1 ? 1u << 11 : 0;
+    } else if (!insn.mem) {
+        info |= 1u << 10 | (uint32_t)insn.rm << 3;
+    }
+    vmcs_write(env->vmx->cur, VMCS_EXIT_INSN_INFO, info);
+    vmx_exit(env, reason, insn.disp, ra);
+}
+
+/*
+ * SDM 28.2.1: the qualification is the displacement.  Tables 28-12 to 28-14: two
+ * have a type in a register, VMREAD and VMWRITE may do without memory.
+ */
+void vmx_exit_operands(CPUX86State *env, uint32_t reason, uintptr_t ra)
+{
+    VmxInsn insn;
+    uint32_t info;
+
+    cpu_restore_state(env_cpu(env), ra);
+    vmx_peek_insn(env, &insn);
+    info = vmx_insn_info(&insn);
+    switch (reason) {
+    case VMX_EXIT_VMREAD:
+    case VMX_EXIT_VMWRITE:
+        info |= insn.mem ? 0 : 1u << 10 | (uint32_t)insn.rm << 3;
+        /* fall through */
+    case VMX_EXIT_INVEPT:
+    case VMX_EXIT_INVVPID:
+        info |= (uint32_t)insn.reg << 28;
+        break;
+    }
+    vmcs_write(env->vmx->cur, VMCS_EXIT_INSN_INFO, info);
+    vmx_exit(env, reason, insn.disp, ra);
 }
 
 void x86_vmx_check_intercept(CPUX86State *env, uint32_t type, uint64_t param,
@@ -197,6 +290,12 @@ void x86_vmx_check_intercept(CPUX86State *env, uint32_t type, uint64_t param,
         return;
     case SVM_EXIT_INVLPG:
         check_invlpg(env, ra);
+        return;
+    case SVM_EXIT_PAUSE:
+        check_pause_loop(env, ra);
+        break;
+    case SVM_EXIT_IDTR_READ ... SVM_EXIT_TR_WRITE:
+        check_descriptor_table(env, type, ra);
         return;
     case X86_EXIT_RDPID:
         if (!(vmx->cpu2 & CPU2_RDTSCP)) {
@@ -269,8 +368,7 @@ void x86_vmx_check_swint(CPUX86State *env, int intno, uintptr_t ra)
         !(env->vmx->exception_bitmap >> intno & 1)) {
         return;
     }
-    cpu_restore_state(env_cpu(env), ra);
-    vmx_peek_insn(env, &insn);
+    peek_and_go_on(env, &insn, ra);
     opcode = insn.opcode[0];
     if (opcode == 0xcc || opcode == 0xce) {
         env->insn_len = 1;

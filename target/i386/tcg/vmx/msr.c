@@ -11,7 +11,11 @@
 #define MSR_DEBUGCTL            0x1d9
 #define MSR_X2APIC_FIRST        0x800
 #define MSR_X2APIC_LAST         0x8ff
-#define DEBUGCTL_KNOWN          0x7fc3ull
+#define MSR_P5_MC_TYPE          0x01            /* and P5_MC_ADDR, 0 */
+#define MSR_SMM_MONITOR_CTL     0x9b
+#define MSR_BIOS_UPDT_TRIG      0x79
+#define DEBUGCTL_KNOWN          0x5fc3ull       /* bits 1:0, 12:6, 14 */
+#define DEBUGCTL_RTM            (1ull << 15)
 
 static bool x2apic_msr(uint32_t msr)
 {
@@ -56,6 +60,21 @@ static bool read_only_msr(CPUX86State *env, uint32_t msr, uint64_t *val)
     return vmx_cap_rdmsr(env, msr, val) ||
            (vmx_seam_ops && vmx_seam_ops->rdmsr &&
             vmx_seam_ops->rdmsr(env, msr, val));
+}
+
+uint64_t vmx_efer_known(CPUX86State *env)
+{
+    uint32_t edx = env->features[FEAT_8000_0001_EDX];
+
+    return MSR_EFER_SCE | MSR_EFER_LME | MSR_EFER_LMA |
+           (edx & CPUID_EXT2_NX ? MSR_EFER_NXE : 0) |
+           (edx & CPUID_EXT2_FFXSR ? MSR_EFER_FFXSR : 0);
+}
+
+uint64_t vmx_debugctl_known(CPUX86State *env)
+{
+    return env->features[FEAT_7_0_EBX] & CPUID_7_0_EBX_RTM
+           ? DEBUGCTL_KNOWN | DEBUGCTL_RTM : DEBUGCTL_KNOWN;
 }
 
 /* MSRs that hold a linear address; TCG would take any value. */
@@ -140,12 +159,14 @@ static bool value_bad(CPUX86State *env, uint32_t msr, uint64_t val)
     }
     switch (msr) {
     case MSR_EFER:
-        return (env->cr[0] & CR0_PG_MASK) && ((val ^ env->efer) & MSR_EFER_LME);
+        return (val & ~vmx_efer_known(env)) ||
+               ((env->cr[0] & CR0_PG_MASK) && ((val ^ env->efer) & MSR_EFER_LME));
     case MSR_PAT:
         return bad_pat(val);
     case MSR_DEBUGCTL:
-        return val & ~DEBUGCTL_KNOWN;
+        return val & ~vmx_debugctl_known(env);
     case MSR_IA32_PKRS:
+    case MSR_TSC_AUX:
         return val >> 32;
     case MSR_VM_HSAVE_PA:
         return true;
@@ -193,10 +214,21 @@ uint64_t x86_vmx_tsc(CPUX86State *env, uint64_t val)
     return (hi << 16 | lo >> 48) + env->tsc_offset;
 }
 
-/* MSRs that an MSR list must not name: SDM 27.4. */
+/* MSRs that no MSR list may name: SDM 27.4, 28.4. */
 static bool list_forbids(uint32_t msr)
 {
-    return msr == MSR_FSBASE || msr == MSR_GSBASE || x2apic_msr(msr);
+    return x2apic_msr(msr) || msr == MSR_SMM_MONITOR_CTL;
+}
+
+/*
+ * More of them that a list must not load: the bases are those of the segments,
+ * and a processor may refuse others, as Intel's do with a microcode update.
+ */
+static bool load_list_forbids(uint32_t msr)
+{
+    return list_forbids(msr) || msr == MSR_FSBASE || msr == MSR_GSBASE ||
+           msr == MSR_BIOS_UPDT_TRIG || msr == MSR_IA32_APICBASE ||
+           msr <= MSR_P5_MC_TYPE;
 }
 
 /*
@@ -238,13 +270,12 @@ bool vmx_msr_read(CPUX86State *env, uint32_t msr, uint64_t *val)
 
 static bool list_value_bad(CPUX86State *env, uint32_t msr, uint64_t val)
 {
-    return msr == MSR_IA32_APICBASE || msr == MSR_IA32_FEATURE_CONTROL ||
-           value_bad(env, msr, val);
+    return msr == MSR_IA32_FEATURE_CONTROL || value_bad(env, msr, val);
 }
 
 bool vmx_msr_write(CPUX86State *env, uint32_t msr, uint64_t val)
 {
-    if (list_forbids(msr) || list_value_bad(env, msr, val)) {
+    if (load_list_forbids(msr) || list_value_bad(env, msr, val)) {
         return false;
     }
     borrow_msr_helper(env, helper_wrmsr, msr, &val);

@@ -79,14 +79,15 @@ static void write_cr0(CPUX86State *env, uint64_t val, uintptr_t ra)
 {
     uint64_t fixed0 = vmx_cr0_fixed0();
 
-    if (val >> 32) {
-        gp(env, ra);
-    }
     if (vmx_nonroot(env)) {
+        /* the exit comes before all but #UD and faults of privilege (26.1.1) */
         val = guest_cr(env, 0, val, ra);
         if (env->vmx->cpu2 & CPU2_UNRESTRICTED) {
             fixed0 &= ~(uint64_t)(CR0_PE_MASK | CR0_PG_MASK);
         }
+    }
+    if (val >> 32) {
+        gp(env, ra);
     }
     val &= CR0_KNOWN;
     check_fixed(env, val, fixed0, vmx_cr0_fixed1(), ra);
