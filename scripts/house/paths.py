@@ -17,6 +17,7 @@ QEMU_FILES = ROOT / 'subprojects' / 'packagefiles' / 'qemu'
 LINUX_TESTS = ROOT / 'tests' / 'linux'
 KERNEL_CONFIG = LINUX_TESTS / 'kernel.config'
 KERNEL_DEBUG_CONFIG = LINUX_TESTS / 'kernel-debug.config'
+SELFTESTS_LIST = LINUX_TESTS / 'selftests.list'
 DYNAMIC_PAMT_PATCHES = LINUX_TESTS / 'patches' / 'dynamic-pamt'
 
 
@@ -29,6 +30,7 @@ def _cache() -> Path:
 CACHE = _cache()
 DOWNLOADS = CACHE / 'downloads'
 KERNELS = CACHE / 'kernels'
+SELFTESTS = CACHE / 'selftests'
 STOCK = CACHE / 'stock-qemu'
 CCACHE = CACHE / 'ccache'
 APT = CACHE / 'apt'

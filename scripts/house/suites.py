@@ -2,6 +2,7 @@
 """The test suites. Whatever runs a test speaks TAP to us; this adds it all up.
 
 unit        subprojects/*/tests/run.sh         no emulator
+fuzz        tests/fuzz/run.sh BUILD_DIR        the VMX code alone, random VMCSs
 guest       tests/guest/run.sh QEMU FIRMWARE   freestanding programs as L1
 linux       tests/linux/scenarios/*.sh         in L1 Linux, one boot a scenario
 functional  tests/functional/*.py              from outside: the tool, QMP
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
-from . import kernel, machine, pamt, paths
+from . import kernel, machine, pamt, paths, selftests
 from .symbols import Symbols
 from .ui import Failure, duration, say
 
@@ -147,6 +148,13 @@ def unit(only: List[str]) -> Tally:
     return tally
 
 
+def fuzz(only: List[str]) -> Tally:
+    """No emulator runs, but the flags and generated headers of its build are used."""
+    if only:
+        raise Failure('the suite fuzz has no parts')
+    return run_program('fuzz', [paths.ROOT / 'tests/fuzz/run.sh', paths.QEMU.parent], 900)
+
+
 def guest(only: List[str]) -> Tally:
     script = paths.ROOT / 'tests/guest/run.sh'
     return run_program('guest', [script, paths.QEMU, paths.FIRMWARE, *only], 900)
@@ -181,7 +189,7 @@ def functional(only: List[str]) -> Tally:
 
 
 SUITES: Dict[str, Callable[[List[str]], Tally]] = {
-    'unit': unit, 'guest': guest, 'linux': linux, 'functional': functional,
+    'unit': unit, 'fuzz': fuzz, 'guest': guest, 'linux': linux, 'functional': functional,
 }
 
 
@@ -194,6 +202,7 @@ class Wishes:
     machines: List[Dict[str, str]] = field(default_factory=list)
     kernel: str = ''
     pamt: List[str] = field(default_factory=list)
+    share: str = ''
 
 
 def wishes(script: Path, timeout: float = 120) -> Wishes:
@@ -202,16 +211,19 @@ def wishes(script: Path, timeout: float = 120) -> Wishes:
     `kernel=dynamic-pamt` is the one with our patches and its own checks; with it and
     `module=dynamic-pamt=on`, the figures of query-tdx-pamt that a line `# pamt:` lists
     must have risen. A functional test that takes this kernel says `# kernel:`.
+    `# share: selftests`: L1 mounts them as /mnt/share.
     """
     wish = Wishes(timeout)
     for line in script.read_text().splitlines():
-        match = re.match(r'#\s*(machine|timeout|kernel|pamt):\s*(.*\S)\s*$', line)
+        match = re.match(r'#\s*(machine|timeout|kernel|pamt|share):\s*(.*\S)\s*$', line)
         if match and match.group(1) == 'timeout':
             wish.timeout = float(match.group(2))
         elif match and match.group(1) == 'kernel':
             wish.kernel = match.group(2)
         elif match and match.group(1) == 'pamt':
             wish.pamt += match.group(2).split()
+        elif match and match.group(1) == 'share':
+            wish.share = match.group(2)
         elif match:
             wish.machines.append(dict(w.split('=', 1) for w in match.group(2).split()))
         elif line and not line.startswith('#'):
@@ -231,6 +243,12 @@ def machine_options(words: Dict[str, str]) -> machine.Options:
 
 
 own_kernel: Optional[Path] = None       # a user's with Dynamic PAMT, in place of ours
+
+
+def _share(name: str) -> Optional[Path]:
+    if name not in ('', 'selftests'):
+        raise Failure(f'a scenario asks for an unknown directory {name}')
+    return selftests.build() if name else None
 
 
 def _kernel(name: str) -> Optional[Path]:
@@ -275,6 +293,7 @@ class Scenario:
         self.script = script
         self.timeout = wish.timeout
         self.options = machine_options(words)
+        self.options.share = _share(wish.share)
         self.pamt = _pamt_check(self.options, wish.pamt)
         self.options.keep = self.pamt is not None
         self.name = 'linux/' + '-'.join([script.stem] + [f'{k}_{v}' for k, v
