@@ -1,44 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Benchmarks: each measures us and a peer in the same run, in turns.
-
-A figure is one line `NAME ours=V peer=V unit=U ratio=R`; V are medians of several
-runs, and R is ours/peer of times, so that less is better. Where there is a target, which
-is for an idle core, ` target=V met=yes|no` follows.
-"""
+"""Benchmarks: each measures us and a peer in the same run, in turns."""
 import json
 import os
 import re
 import statistics
-import subprocess
 from dataclasses import replace
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
-from . import machine, paths, qemu
+from . import machine, nested, paths, qemu, vmexit
+from .figure import Figure, guest_output
 from .ui import Failure, say
-
-
-class Figure(NamedTuple):
-    name: str
-    ours: float
-    peer: float
-    unit: str
-    target: Optional[float] = None      # of ours, at most
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.peer
-
-    def line(self) -> str:
-        text = (f'{self.name} ours={self.ours:.3f} peer={self.peer:.3f} '
-                f'unit={self.unit} ratio={self.ratio:.3f}')
-        if self.target is None:
-            return text
-        return (f'{text} target={self.target:.3f} '
-                f'met={"yes" if self.ours <= self.target else "no"}')
-
-    def as_dict(self) -> Dict[str, object]:
-        known = {k: v for k, v in self._asdict().items() if v is not None}
-        return {**known, 'ratio': round(self.ratio, 4)}
 
 
 def boot(runs: int) -> List[Figure]:
@@ -87,13 +58,8 @@ _Times = Dict[_Sample, List[float]]     # microseconds a call
 def _guest_run(times: _Times) -> None:
     """Boot tests/guest/bench_pamt.c on each machine and add what it measures."""
     programs = [f'bench_{side}_{n}' for n in CPUS for side in ('dynamic', 'static')]
-    done = subprocess.run(
-        [paths.ROOT / 'tests/guest/run.sh', paths.QEMU, paths.FIRMWARE, *programs],
-        env={**os.environ, 'GUEST_TIMEOUT': '120'}, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        bad = [line for line in done.stdout.splitlines() if line.startswith('not ok')]
-        raise Failure('the benchmark\'s guest fails: ' + '; '.join(bad or ['no output']))
-    for side, name, cpus, tds, calls, ns in _LINE.findall(done.stdout):
+    for side, name, cpus, tds, calls, ns in _LINE.findall(
+            guest_output(paths.QEMU, programs)):
         sample = _Sample(side, int(cpus), int(tds) > int(cpus), name)
         times.setdefault(sample, []).append(int(ns) / int(calls) / 1000)
 
@@ -139,7 +105,8 @@ def pamt(runs: int) -> List[Figure]:
                       for name in TARGETS]
 
 
-BENCHMARKS: Dict[str, Callable[[int], List[Figure]]] = {'boot': boot, 'pamt': pamt}
+BENCHMARKS: Dict[str, Callable[[int], List[Figure]]] = {
+    'boot': boot, 'pamt': pamt, 'vmexit': vmexit.vmexit, 'nested': nested.nested}
 
 
 def validate(names: List[str], runs: int) -> None:

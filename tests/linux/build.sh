@@ -50,6 +50,8 @@ flat() {        # flat IMAGE LINKER-SCRIPT SOURCE...
 host tdlaunch tdlaunch.c td_vm.c td_run.c td_group.c td_stress.c td_measure.c sha384.c
 host memhog memhog.c
 host vmtest vmtest.c
+host vmboot vmboot.c
+host vmbootinit vmbootinit.c
 host sha384check sha384check.c sha384.c
 host kexecinto kexecinto.c
 flat payload payload.ld payload_entry.S payload.c payload_ve.c payload_mem.c \
