@@ -9,6 +9,7 @@
  * and the time that the slowest CPU took for them.  The time is the median of short
  * slices, times their number: what else the host does in between does not count.
  */
+#include "bench.h"
 #include "seam.h"
 
 const char test_name[] = "bench_pamt";
@@ -19,11 +20,6 @@ const char test_name[] = "bench_pamt";
 #define PAGES       (REGIONS * 512)
 #define OTHER_TDS   16
 #define GPA         0x40000000ull
-
-#define HPET            0xfed00000ull
-#define HPET_PERIOD     (HPET + 4)      /* femtoseconds, 32 bits */
-#define HPET_CONFIG     (HPET + 0x10)
-#define HPET_COUNTER    (HPET + 0xf0)
 
 typedef struct Worker {
     Td td;
@@ -36,8 +32,6 @@ static Worker worker[MAX_CPUS];
 static Td other[OTHER_TDS];
 static u32 cpus;
 static volatile u32 arrived;
-
-static u64 hpet(void) { return *(volatile u64 *)HPET_COUNTER; }
 
 /* A SEAMCALL with registers of its own; wrong if it fails. */
 static void call(Worker *w, u64 rax, u64 rcx, u64 rdx, u64 r8)
@@ -153,23 +147,9 @@ static void work(void *arg)
     }
 }
 
-static u64 median(u64 *v, u32 n)
-{
-    for (u32 i = 1; i < n; i++) {
-        u64 x = v[i];
-        u32 at = i;
-
-        for (; at && v[at - 1] > x; at--) {
-            v[at] = v[at - 1];
-        }
-        v[at] = x;
-    }
-    return v[n / 2];
-}
-
 static void measure(u32 tds)
 {
-    u64 ticks = 0, period = *(volatile u32 *)HPET_PERIOD;
+    u64 ticks = 0;
 
     arrived = 0;
     for (u32 i = 1; i < cpus; i++) {
@@ -185,7 +165,7 @@ static void measure(u32 tds)
     if (step[now].name) {
         print("# bench %s %s cpus=%u tds=%u calls=%u ns=%llu\n",
               seam_dynamic ? "dynamic" : "static", step[now].name, cpus, tds,
-              step[now].calls, (long long)(ticks * SLICES * (period / 1000) / 1000));
+              step[now].calls, (long long)hpet_ns(ticks * SLICES));
     }
 }
 
@@ -238,7 +218,7 @@ void test_main(void)
 
     seam_bring_up_as_offered();
     cpus = cpus_online;
-    *(volatile u64 *)HPET_CONFIG |= 1;
+    hpet_start();
     for (u32 i = 0; i < cpus; i++) {
         prepare(&worker[i], i);
     }

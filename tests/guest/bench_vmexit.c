@@ -9,6 +9,7 @@
  * A line is "# bench vmx|svm NAME calls=N ns=N".  The time is the median of short
  * slices, times their number: what else the host does in between does not count.
  */
+#include "bench.h"
 #include "svm.h"
 #include "vmx.h"
 
@@ -23,11 +24,6 @@ const char test_name[] = "bench_vmexit";
 #define SLICES  16
 #define PAGES   256             /* that a guest touches to miss in the TLB */
 #define NO_PAGE 0x80000000ull   /* a GPA that the second stage does not map */
-
-#define HPET            0xfed00000ull
-#define HPET_PERIOD     (HPET + 4)      /* femtoseconds, 32 bits */
-#define HPET_CONFIG     (HPET + 0x10)
-#define HPET_COUNTER    (HPET + 0xf0)
 
 /* Guests: each goes on for ever, and sets all registers that its exits need. */
 #define GUEST(name, text)                                               \
@@ -227,25 +223,9 @@ static void svm_set_up(void)
 
 /* --- both --------------------------------------------------------------- */
 
-static u64 hpet(void) { return *(volatile u64 *)HPET_COUNTER; }
-
-static u64 median(u64 *v, u32 n)
-{
-    for (u32 i = 1; i < n; i++) {
-        u64 x = v[i];
-        u32 at = i;
-
-        for (; at && v[at - 1] > x; at--) {
-            v[at] = v[at - 1];
-        }
-        v[at] = x;
-    }
-    return v[n / 2];
-}
-
 static void measure(const Row *row)
 {
-    u64 ticks[SLICES], period = *(volatile u32 *)HPET_PERIOD;
+    u64 ticks[SLICES];
     void (*loop)(const Row *) = use_svm ? svm_loop : vmx_loop;
 
     (use_svm ? svm_prepare : vmx_prepare)(row);
@@ -258,7 +238,7 @@ static void measure(const Row *row)
     }
     print("# bench %s %s calls=%u ns=%llu\n", use_svm ? "svm" : "vmx", row->name,
           row->trips * row->calls * SLICES,
-          (long long)(median(ticks, SLICES) * SLICES * (period / 1000) / 1000));
+          (long long)hpet_ns(median(ticks, SLICES) * SLICES));
     check_eq(bad, 0, "%s: each exit is for the reason meant", row->name);
     bad = 0;
 }
@@ -270,7 +250,7 @@ void test_main(void)
         check(false, "the processor has VMX or SVM");
         return;
     }
-    *(volatile u64 *)HPET_CONFIG |= 1;
+    hpet_start();
     touched = (u64)pages_alloc(512, 512 * PAGE_SIZE);
     map_page(touched, touched, PAGE_SIZE, 0x67);
     (use_svm ? svm_set_up : vmx_set_up)();
