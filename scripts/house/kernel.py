@@ -76,15 +76,23 @@ def _unpack(download: Path, into: Path) -> Path:
     part.mkdir(parents=True)
     apt.need_room(part, 4, 'Linux\'s source and build')
     with Step('unpacking Linux\'s source', 'linux-unpack', '1 min') as step:
-        deb = next(download.glob('*.deb'), 'no .deb')
-        if step.run(['dpkg-deb', '-x', deb, part / 'deb'], check=False):
-            apt.damaged(step, download)
-        tar = next((part / 'deb/usr/src').glob('linux-source-*.tar.xz'))
-        (part / 'src').mkdir()
-        step.run(['tar', '-C', part / 'src', '--strip-components=1', '-xf', tar])
-        shutil.rmtree(part / 'deb')
+        extract(step, download, part)
         part.rename(into)
     return into / 'src'
+
+
+def extract(step: Step, download: Path, work: Path, only: Sequence[str] = ()) -> None:
+    """Linux's source of this package as `work`/src: all of it, or what tar's patterns
+    `only` match below the top directory."""
+    deb = next(download.glob('*.deb'), 'no .deb')
+    if step.run(['dpkg-deb', '-x', deb, work / 'deb'], check=False):
+        apt.damaged(step, download)
+    tar = next((work / 'deb/usr/src').glob('linux-source-*.tar.xz'))
+    (work / 'src').mkdir()
+    patterns = ['--wildcards', '--no-wildcards-match-slash', *(f'*/{o}' for o in only)]
+    step.run(['tar', '-C', work / 'src', '--strip-components=1', '-xf', tar,
+              *(patterns if only else [])])
+    shutil.rmtree(work / 'deb')
 
 
 # --- build ----------------------------------------------------------------------

@@ -78,15 +78,7 @@ def _unpack(download: Path, work: Path) -> None:
     work.mkdir(parents=True)
     apt.need_room(work, 1, 'KVM\'s selftests')
     with Step('unpacking KVM\'s selftests', 'selftests-unpack', '1 min') as step:
-        deb = next(download.glob('*.deb'), 'no .deb')
-        if step.run(['dpkg-deb', '-x', deb, work / 'deb'], check=False):
-            apt.damaged(step, download)
-        tar = next((work / 'deb/usr/src').glob('linux-source-*.tar.xz'))
-        (work / 'src').mkdir()
-        step.run(['tar', '-C', work / 'src', '--strip-components=1', '-xf', tar,
-                  '--wildcards', '--no-wildcards-match-slash',
-                  *(f'*/{name}' for name in WANTED)])
-        shutil.rmtree(work / 'deb')
+        kernel.extract(step, download, work, WANTED)
 
 
 def _make(work: Path, chosen: Selection) -> None:
